@@ -1,0 +1,106 @@
+//! `tidegate check`
+
+use std::path::PathBuf;
+
+use crate::config::{self, Pipeline};
+use crate::consume::{Cluster, ConsumeError};
+use crate::offsets::PartitionLog;
+use crate::write;
+
+use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
+
+/// Check pipelines without changing anything: the files, then the broker, the topics, the database, tables and keys
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Pipeline files, or folders of them
+    #[arg(required = true, value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+    /// How to print the findings
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// What was found of one pipeline.
+#[derive(Debug, serde::Serialize)]
+struct Findings {
+    pipeline: String,
+    ok: Vec<String>,
+    warnings: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl Check {
+    pub fn execute(self, context: &Context) -> Result<u8, Stop> {
+        config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
+        let pipelines = config::load_pipelines(&self.files, &context.environment)?;
+        let runtime = runtime()?;
+        let findings: Vec<Findings> = pipelines.iter().map(|pipeline| runtime.block_on(look(pipeline))).collect();
+        runtime.shutdown_background();
+        match self.output {
+            Output::Json => println!("{}", serde_json::to_string_pretty(&findings).expect("strings only")),
+            Output::Text => findings.iter().for_each(Findings::print),
+        }
+        let is_right = findings.iter().all(|findings| findings.problems.is_empty());
+        Ok(if is_right { 0 } else { CONFIGURATION_WRONG })
+    }
+}
+
+impl Findings {
+    fn print(&self) {
+        println!("{}", self.pipeline);
+        for (mark, lines) in [("ok", &self.ok), ("warning", &self.warnings), ("problem", &self.problems)] {
+            for line in lines {
+                println!("  {mark:<8} {line}");
+            }
+        }
+    }
+}
+
+async fn look(pipeline: &Pipeline) -> Findings {
+    let mut findings = Findings {
+        pipeline: pipeline.name.clone(),
+        ok: vec!["the file is right".to_owned()],
+        warnings: Vec::new(),
+        problems: Vec::new(),
+    };
+    match look_at_topics(pipeline).await {
+        Ok(logs) => {
+            let records: i64 = logs.iter().map(|log| log.high - log.low).sum();
+            let topics: std::collections::BTreeSet<_> = logs.iter().map(|log| &log.partition.topic).collect();
+            let (topics, partitions) = (topics.len(), logs.len());
+            if topics == 0 {
+                findings.warnings.push("no topic matches source.pattern yet".to_owned());
+            }
+            findings.ok.push(format!("{topics} topics, {partitions} partitions, about {records} records"));
+        }
+        Err(error) => findings.problems.push(error.message),
+    }
+    match write::open(pipeline).check().await {
+        Ok(Ok(prepared)) => {
+            for plan in prepared.tables.iter() {
+                let key: Vec<&str> = plan.key.iter().map(|index| plan.columns[*index].column.name.as_str()).collect();
+                let key = if key.is_empty() { "no key".to_owned() } else { format!("key {}", key.join(", ")) };
+                findings.ok.push(format!("table {}: {} columns, {key}", plan.table.full_name(), plan.columns.len()));
+            }
+            findings.warnings.extend(prepared.warnings);
+        }
+        Ok(Err(problems)) => findings.problems.extend(problems),
+        Err(error) => findings.problems.push(error.to_string()),
+    }
+    findings
+}
+
+async fn look_at_topics(pipeline: &Pipeline) -> Result<Vec<PartitionLog>, ConsumeError> {
+    let source = pipeline.source.clone();
+    let look = move || {
+        let cluster = Cluster::connect(&source)?;
+        cluster.logs(&cluster.partitions(&source.topics)?)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}

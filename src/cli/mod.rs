@@ -1,0 +1,99 @@
+//! The commands, one a file.
+
+mod check;
+mod completions;
+mod demo;
+mod health;
+mod logging;
+mod migrate;
+mod produce;
+mod run;
+mod schema;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Environment, Problems};
+
+/// Kafka topics into SQL tables, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The daemon file: HTTP, logs, limits. Default: ./tidegate.toml, else /etc/tidegate/tidegate.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Check(check::Check),
+    Demo(demo::Demo),
+    Produce(produce::Produce),
+    Health(health::Health),
+    Migrate(migrate::Migrate),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+}
+
+/// The configuration is wrong (also clap's code for wrong arguments).
+pub(crate) const CONFIGURATION_WRONG: u8 = 2;
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment = Environment::of_process();
+    let context = Context { daemon_file: cli.config, environment };
+    let code = match cli.command {
+        Command::Run(run) => run.execute(&context),
+        Command::Check(check) => check.execute(&context),
+        Command::Demo(demo) => demo.execute(&context),
+        Command::Produce(produce) => produce.execute(),
+        Command::Health(health) => health.execute(&context),
+        Command::Migrate(migrate) => migrate.execute(&context),
+        Command::Schema(schema) => schema.execute(),
+        Command::Completions(completions) => completions.execute(),
+    };
+    ExitCode::from(code.unwrap_or_else(|stop| {
+        eprintln!("{}", stop.message);
+        stop.code
+    }))
+}
+
+/// What every command can use.
+pub(crate) struct Context {
+    pub daemon_file: Option<PathBuf>,
+    pub environment: Environment,
+}
+
+/// Why a command ends early: what to tell and the exit code.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub message: String,
+    pub code: u8,
+}
+
+impl Stop {
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { message: message.into(), code }
+    }
+}
+
+impl From<Problems> for Stop {
+    fn from(problems: Problems) -> Self {
+        Self::new(CONFIGURATION_WRONG, problems.to_string())
+    }
+}
+
+/// A runtime for the commands that talk to databases.
+fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("tidegate")
+        .build()
+        .map_err(|error| Stop::new(1, format!("the operating system gives no threads: {error}")))
+}

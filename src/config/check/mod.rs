@@ -1,0 +1,89 @@
+//! From raw to checked: every contradiction at once. A function gives `None` only where it told a problem.
+
+mod columns;
+mod daemon;
+mod default;
+mod sink;
+mod source;
+mod table;
+mod url;
+
+use std::path::Path;
+
+use super::problem::{Place, Problem, Problems, Rule};
+use super::raw::RawPipeline;
+use super::read::{Given, Setting};
+use super::{BadRecords, Errors, Pipeline};
+
+pub use daemon::daemon;
+
+/// Names of pipelines become keys in the database, parts of lock files and of client ids.
+const LONGEST_NAME: usize = 200;
+
+/// A pipeline, if nothing is wrong with it. `literal` collects the names of secrets that the file holds as they are.
+pub fn pipeline(
+    raw: RawPipeline,
+    path: &Path,
+    top: &Place,
+    literal: &mut Vec<String>,
+    problems: &mut Problems,
+) -> Option<Pipeline> {
+    let name = name(&raw.name, top, problems);
+    let source = match raw.source.required(top, "source", "write a section [source] with brokers and topics", problems)
+    {
+        Some(given) => source::source(given, name.as_deref(), literal, problems),
+        None => None,
+    };
+    let sink = match raw.sink.required(top, "sink", "write a section [sink] with the database's url", problems) {
+        Some(given) => sink::sink(given, literal, problems),
+        None => None,
+    };
+    let tables = match raw.table.required(top, "table", "write a section [[table]] with the table's name", problems) {
+        Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), problems),
+        None => None,
+    };
+    let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
+    Some(Pipeline {
+        name: name?,
+        path: Some(path.to_owned()),
+        source: source?,
+        sink: sink?,
+        tables: tables?,
+        errors: Errors { bad_records: bad_records.unwrap_or(BadRecords::DeadLetter) },
+    })
+}
+
+fn name(name: &Setting<String>, top: &Place, problems: &mut Problems) -> Option<String> {
+    let given = name.required(top, "name", "write name = \"..\" at the top of the file", problems)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name = &given.value;
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) || name == "." || name == ".." {
+        let what = format!("`name` cannot be {}", given.shown());
+        let problem = Problem::new(&given.place, Rule::Value, what, "write a name such as \"orders\"");
+        problems.push(problem.allowed("1 to 200 characters of A-Z a-z 0-9 . _ -"));
+        return None;
+    }
+    Some(name.clone())
+}
+
+/// Checks a whole number's bounds.
+fn within(
+    given: Option<&Given<i128>>,
+    option: &str,
+    bounds: std::ops::RangeInclusive<usize>,
+    problems: &mut Problems,
+) -> Option<usize> {
+    let given = given?;
+    let number = usize::try_from(given.value).ok().filter(|number| bounds.contains(number));
+    if number.is_none() {
+        let shown = if given.hidden { "the value of the reference".to_owned() } else { given.value.to_string() };
+        let problem = Problem::new(
+            &given.place,
+            Rule::Bounds,
+            format!("`{option}` cannot be {shown}"),
+            format!("write a number from {} to {}", bounds.start(), bounds.end()),
+        );
+        problems.push(problem);
+    }
+    number
+}

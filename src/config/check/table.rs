@@ -1,0 +1,229 @@
+//! `[[table]]`.
+
+use std::collections::BTreeSet;
+
+use crate::config::problem::{Place, Problem, Problems, Rule, nearest, printable};
+use crate::config::raw::RawTable;
+use crate::config::read::{Given, Setting};
+use crate::config::{Database, Deletes, Missing, Mode, Table};
+
+/// The longest identifier: PostgreSQL cuts at 63 bytes, MySQL and MariaDB refuse more than 64 characters.
+const POSTGRES_IDENTIFIER: usize = 63;
+const MYSQL_IDENTIFIER: usize = 64;
+
+/// Tidegate's own tables.
+const OURS: [&str; 6] = [
+    "tidegate_positions",
+    "tidegate_gaps",
+    "tidegate_dead_letters",
+    "tidegate_watermarks",
+    "tidegate_audit",
+    "tidegate_meta",
+];
+
+pub fn tables(
+    given: &Given<Vec<Given<RawTable>>>,
+    database: Option<Database>,
+    problems: &mut Problems,
+) -> Option<Vec<Table>> {
+    if given.value.is_empty() {
+        let cure = "write a section [[table]] with the table's name";
+        problems.push(Problem::new(&given.place, Rule::Missing, "there is no table", cure));
+    }
+    let mut seen = BTreeSet::new();
+    for table in given.value.iter().filter_map(|table| table.value.name.given()) {
+        if !seen.insert(&table.value) {
+            let what = format!("the table {} is written twice", table.shown());
+            let cure = "keep one: two writers of one table would undo each other";
+            problems.push(Problem::new(&table.place, Rule::Contradiction, what, cure));
+        }
+    }
+    let checked: Vec<Option<Table>> =
+        given.value.iter().map(|raw| table(&raw.value, &raw.place, database, problems)).collect();
+    checked.into_iter().collect()
+}
+
+fn table(raw: &RawTable, section: &Place, database: Option<Database>, problems: &mut Problems) -> Option<Table> {
+    let cure = "write name = \"..\" under [[table]]";
+    let name = match raw.name.required(section, "table.name", cure, problems) {
+        Some(given) => name(given, database, problems),
+        None => None,
+    };
+    let key = raw.key.given().map(|given| key(given, problems));
+    let mode = match (&raw.mode, &raw.key) {
+        (Setting::Absent, Setting::Absent) => Mode::Append,
+        (Setting::Absent, _) => Mode::Upsert,
+        (setting, _) => *setting.value()?,
+    };
+    if let (Mode::Append, Some(given)) = (mode, raw.key.given()) {
+        let what = "`key` has no effect with mode = \"append\"";
+        let cure = "remove it, or write mode = \"upsert\"";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));
+    }
+    let deletes = deletes(raw, mode, database, problems);
+    let key = key.unwrap_or_else(|| Some(Vec::new()));
+    relations(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
+    Some(Table {
+        name: name?,
+        mode,
+        key: key?,
+        deletes: deletes?,
+        version: raw.version.value().cloned(),
+        missing: raw.missing.value().copied().unwrap_or(Missing::Null),
+    })
+}
+
+fn name(given: &Given<String>, database: Option<Database>, problems: &mut Problems) -> Option<String> {
+    let name = &given.value;
+    if name.contains(['{', '}']) {
+        let what = format!("this version does not have table names with {{..}} yet: {}", given.shown());
+        problems.push(Problem::new(&given.place, Rule::NotYet, what, "write a pipeline file per table"));
+        return None;
+    }
+    let parts: Vec<&str> = name.split('.').collect();
+    let fault = match parts.len() {
+        0..=2 => parts.iter().find_map(|part| identifier(part, database).err()),
+        _ => Some("write \"table\" or \"schema.table\"".to_owned()),
+    };
+    if let Some(cure) = fault {
+        let what = format!("`table.name` cannot be {}", given.shown());
+        problems.push(Problem::new(&given.place, Rule::Value, what, cure));
+        return None;
+    }
+    let last = parts.last().map(|part| part.to_lowercase()).unwrap_or_default();
+    if OURS.contains(&last.as_str()) {
+        let what = format!("the table {} is Tidegate's own", given.shown());
+        problems.push(Problem::new(&given.place, Rule::Contradiction, what, "write into a table of yours"));
+        return None;
+    }
+    Some(name.clone())
+}
+
+/// Can the text name a table, schema or column?
+///
+/// # Errors
+/// What to write instead.
+pub fn identifier(name: &str, database: Option<Database>) -> Result<(), String> {
+    if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
+        return Err("write the name as the database has it, without space around it".to_owned());
+    }
+    match database {
+        Some(Database::Postgres) if name.len() > POSTGRES_IDENTIFIER => {
+            Err(format!("PostgreSQL cuts names at {POSTGRES_IDENTIFIER} bytes; write the name that the database has"))
+        }
+        Some(Database::MySql) if name.chars().count() > MYSQL_IDENTIFIER => {
+            Err(format!("MySQL and MariaDB take at most {MYSQL_IDENTIFIER} characters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn key(given: &Given<Vec<Given<String>>>, problems: &mut Problems) -> Option<Vec<String>> {
+    if given.value.is_empty() {
+        let what = "`table.key` is empty";
+        let cure = "name the key's columns, or remove it: upsert and update take the table's primary key";
+        problems.push(Problem::new(&given.place, Rule::Missing, what, cure));
+        return None;
+    }
+    let mut seen = BTreeSet::new();
+    for column in &given.value {
+        if column.value.is_empty() {
+            let cure = "write the column's name";
+            problems.push(Problem::new(&column.place, Rule::Value, "`table.key` has an empty name", cure));
+        } else if !seen.insert(&column.value) {
+            let what = format!("the key column {} is listed twice", column.shown());
+            problems.push(Problem::new(&column.place, Rule::Contradiction, what, "list it once"));
+        }
+    }
+    Some(given.value.iter().map(|column| column.value.clone()).collect())
+}
+
+fn is_keyed(mode: Mode) -> bool {
+    matches!(mode, Mode::Upsert | Mode::Update)
+}
+
+fn deletes(raw: &RawTable, mode: Mode, database: Option<Database>, problems: &mut Problems) -> Option<Deletes> {
+    let given = match &raw.deletes {
+        Setting::Absent => return Some(if is_keyed(mode) { Deletes::Hard } else { Deletes::Ignore }),
+        Setting::Broken => return None,
+        Setting::Given(given) => given,
+    };
+    let deletes = match given.value.as_str() {
+        "hard" => Deletes::Hard,
+        "ignore" => Deletes::Ignore,
+        text => match text.strip_prefix("soft(").and_then(|rest| rest.strip_suffix(')')).map(str::trim) {
+            Some(column) if identifier(column, database).is_ok() => Deletes::Soft(column.to_owned()),
+            _ => {
+                let cure = match nearest(text, ["hard", "soft", "ignore"]) {
+                    _ if text.starts_with("soft") => {
+                        "write \"soft(deleted_at)\" with the column that marks the row".to_owned()
+                    }
+                    Some("soft") | None => "write \"hard\", \"soft(deleted_at)\" or \"ignore\"".to_owned(),
+                    Some(near) => format!("write \"{near}\""),
+                };
+                let what = format!("`table.deletes` cannot be {}", given.shown());
+                let problem = Problem::new(&given.place, Rule::Value, what, cure);
+                problems.push(problem.allowed("hard, soft(column), ignore"));
+                return None;
+            }
+        },
+    };
+    if deletes != Deletes::Ignore {
+        let what = match mode {
+            Mode::Append => "`table.deletes` needs a key, and mode = \"append\" has none",
+            Mode::InsertIgnore if raw.key.is_absent() => "`table.deletes` needs a key that says which row goes",
+            _ => return Some(deletes),
+        };
+        let cure = "write key = [\"..\"] and mode = \"upsert\", or deletes = \"ignore\"";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));
+    }
+    Some(deletes)
+}
+
+/// What the settings of one table say about each other.
+fn relations(
+    raw: &RawTable,
+    mode: Mode,
+    key: &[String],
+    deletes: Option<&Deletes>,
+    database: Option<Database>,
+    problems: &mut Problems,
+) {
+    let adds = match mode {
+        Mode::Append => "append",
+        _ => "insert-ignore",
+    };
+    if let Some(given) = raw.version.given() {
+        if !is_keyed(mode) {
+            let what = format!("`version` has no effect with mode = \"{adds}\", which changes no row");
+            let cure = "remove it, or write mode = \"upsert\"";
+            problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));
+        }
+        if identifier(&given.value, database).is_err() {
+            let what = format!("`table.version` cannot be {}", given.shown());
+            problems.push(Problem::new(&given.place, Rule::Value, what, "write a column's name"));
+        }
+        if key.contains(&given.value) {
+            let what =
+                format!("the version column {} is part of the key, so no row ever has two versions", given.shown());
+            problems.push(Problem::new(&given.place, Rule::Contradiction, what, "write a column that is not in `key`"));
+        }
+    }
+    if let (Some(given), false) = (raw.missing.given().filter(|given| given.value == Missing::Keep), is_keyed(mode)) {
+        let what = format!("missing = \"keep\" has no effect with mode = \"{adds}\", which changes no row");
+        let cure = "write missing = \"null\" or \"default\", or mode = \"upsert\"";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));
+    }
+    if let (Some(Deletes::Soft(column)), Some(given)) = (deletes, raw.deletes.given()) {
+        let taken = if key.contains(column) {
+            "part of the key"
+        } else if raw.version.value() == Some(column) {
+            "the version column"
+        } else {
+            return;
+        };
+        let shown = if given.hidden { String::new() } else { format!(" \"{}\"", printable(column)) };
+        let what = format!("the column{shown} that marks deleted rows is {taken}");
+        problems.push(Problem::new(&given.place, Rule::Contradiction, what, "write a column of its own for the mark"));
+    }
+}

@@ -1,0 +1,335 @@
+//! Configuration: what TOML says (`raw`), every problem at once (`check`), and here what is left: nothing invalid.
+//!
+//! ```text
+//! file -> parse -> layer (TIDEGATE__*) -> node (${..}) -> read (raw types) -> check -> Pipeline, Daemon
+//! ```
+
+mod check;
+mod column_type;
+mod columns;
+mod environment;
+mod interpolate;
+mod kafka;
+mod layer;
+mod load;
+mod node;
+mod parse;
+mod problem;
+mod raw;
+mod read;
+pub mod reference;
+pub mod schema;
+mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::rows::{BytesEncoding, ColumnSource, TimeUnit};
+use crate::types::ColumnType;
+
+pub use environment::Environment;
+pub use load::{load_daemon, load_pipelines, load_pipelines_with_warnings};
+pub use problem::{Place, Problem, Problems, Rule};
+
+/// A value that is never shown: no `Debug`, no `Display`, no `Serialize` gives it away.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the call that needs it; never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// One pipeline file, checked.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The identity of the positions and, by default, of the group.
+    pub name: String,
+    /// The file it came from; the demo's has none.
+    pub path: Option<PathBuf>,
+    pub source: Source,
+    pub sink: Sink,
+    /// In the order written: parents before children.
+    pub tables: Vec<Table>,
+    pub errors: Errors,
+}
+
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub brokers: Vec<String>,
+    pub topics: Topics,
+    pub group: String,
+    pub start: Start,
+    pub format: Format,
+    pub key_format: KeyFormat,
+    pub protocol: GroupProtocol,
+    pub instance: Instance,
+    pub on_lost_position: LostPosition,
+    /// What the file declares of the input; the target table supplies the rest.
+    pub columns: Vec<SourceColumn>,
+    /// IANA zone for texts without one in `timestamptz` columns.
+    pub timezone: Option<String>,
+    /// librdkafka properties from `[source.kafka]`, all on the allow-list.
+    pub kafka: BTreeMap<String, Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topics {
+    List(Vec<String>),
+    /// A regular expression that begins with `^`.
+    Pattern(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// Where the group's committed offsets stand.
+    Committed,
+    /// The first records at or after this time (milliseconds since 1970).
+    Time(i64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// One JSON object a record.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyFormat {
+    /// UTF-8 text: one value.
+    Text,
+    /// A JSON value; an object's fields become columns.
+    Json,
+    /// Bytes as they are.
+    Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupProtocol {
+    /// The members assign the partitions.
+    Classic,
+    /// The brokers assign the partitions (KIP-848, brokers from 4.0 on).
+    Consumer,
+}
+
+/// Static membership (KIP-345).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instance {
+    /// Host name and a slot number that a lock holds.
+    Auto,
+    None,
+    Id(String),
+}
+
+/// What to do about a stored position that the topic no longer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LostPosition {
+    /// The pipeline is blocked until an operator decides.
+    Stop,
+    /// It goes on at the topic's first record; the gap is recorded.
+    Earliest,
+    /// It goes on at the topic's end; the gap is recorded.
+    Latest,
+}
+
+/// A line of `[source.columns]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceColumn {
+    pub name: String,
+    /// `None` only where the line gives no type: the table's column supplies it.
+    pub ty: Option<ColumnType>,
+    pub source: ColumnSource,
+    pub unit: Option<TimeUnit>,
+    pub encoding: Option<BytesEncoding>,
+    /// JSON text.
+    pub default: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Sink {
+    pub database: Database,
+    /// The whole URL with its secrets in it.
+    pub url: Secret,
+    pub delivery: Delivery,
+    /// `None`: the smaller of 2 and the number of assigned partitions. SQLite: always 1.
+    pub writers: Option<NonZeroUsize>,
+    pub batch: BatchLimits,
+    /// The schema (PostgreSQL) or database (MySQL) of our own tables; `None`: the connection's.
+    pub state_schema: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Database {
+    Postgres,
+    /// MySQL and MariaDB: the server says which.
+    MySql,
+    Sqlite,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// Rows and positions commit in one transaction.
+    ExactlyOnce,
+    /// No positions table; after a crash the last batch is written again.
+    AtLeastOnce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    pub rows: usize,
+    pub bytes: usize,
+    /// The least time between two batch starts of a lane.
+    pub linger: Duration,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        // 10,000 rows: beyond it PostgreSQL's rows per second no longer grow. 8 MiB bounds wide rows.
+        Self { rows: 10_000, bytes: 8 << 20, linger: Duration::from_millis(5) }
+    }
+}
+
+/// A `[[table]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// As written: `orders` or `schema.orders`.
+    pub name: String,
+    pub mode: Mode,
+    /// Empty: the table's primary key, where the mode needs one.
+    pub key: Vec<String>,
+    pub deletes: Deletes,
+    /// The column that orders versions: a row is applied if its value is not below the stored one.
+    pub version: Option<String>,
+    pub missing: Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Every record becomes a row.
+    Append,
+    /// A record whose row is there already is passed over.
+    InsertIgnore,
+    /// A record inserts the row of its key, or replaces it.
+    Upsert,
+    /// A record changes the row of its key; where there is none it is passed over and counted.
+    Update,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Deletes {
+    Hard,
+    /// Sets this column to the record's time (or true), and an upsert clears it.
+    Soft(String),
+    Ignore,
+}
+
+/// What a field that is absent from the event does to its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// Null; the database's default where the column takes no null.
+    Null,
+    /// The stored value stays.
+    Keep,
+    /// The database's default.
+    Default,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Errors {
+    pub bad_records: BadRecords,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BadRecords {
+    /// Kept in `tidegate_dead_letters`, in the same transaction.
+    DeadLetter,
+    /// Counted and passed over.
+    Skip,
+    /// The pipeline is blocked.
+    Stop,
+}
+
+/// Where dead letters are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeadLetters {
+    /// In `tidegate_dead_letters`, in the same transaction.
+    Table,
+}
+
+/// The daemon's own settings.
+#[derive(Debug, Clone)]
+pub struct Daemon {
+    pub http: Http,
+    pub log: Log,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// Was it written by the operator? Then a busy port is an error; the default one falls back to a free port.
+    pub explicit: bool,
+    pub token: Option<Secret>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub format: LogFormat,
+    /// A `tracing` filter: `info`, `tidegate=debug,rdkafka=warn`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of records between fetch and commit, over all pipelines of the process.
+    pub memory: usize,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self {
+            http: Http { listen: SocketAddr::from(([127, 0, 0, 1], 9470)), explicit: false, token: None },
+            log: Log { format: LogFormat::Text, level: "info".to_owned() },
+            limits: Limits { memory: 256 << 20 },
+        }
+    }
+}

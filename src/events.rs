@@ -1,0 +1,208 @@
+//! What happens, once: each function is the log line and the metric of one happening, so the two cannot drift apart.
+//! No function here is given a record's value or a secret.
+
+use std::time::{Duration, SystemTime};
+
+use metrics::{counter, gauge, histogram};
+
+use crate::config::BadRecords;
+use crate::consume::{ConsumeError, PartitionStatistics};
+use crate::dead_letter::Fault;
+use crate::lease::Lease;
+use crate::offsets::TopicPartition;
+use crate::records::{Record, Records};
+use crate::write::RowCounts;
+use crate::write::error::WriteError;
+
+pub fn commit_unknown(pipeline: &str, cause: &WriteError) {
+    counter!("tidegate_commit_unknown_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::warn!(
+        pipeline,
+        cause = %cause,
+        "the answer to a COMMIT was lost; the stored positions will tell whether it happened"
+    );
+}
+
+pub fn commit_resolved(pipeline: &str, committed: bool) {
+    tracing::info!(pipeline, committed, "the outcome of the lost COMMIT is known");
+}
+
+/// `attempts`: how often it was tried before.
+pub fn retry(pipeline: &str, what: &'static str, cause: &WriteError, attempts: u32) {
+    counter!("tidegate_retries_total", "pipeline" => pipeline.to_owned(), "class" => cause.class).increment(1);
+    tracing::warn!(pipeline, what, attempts, cause = %cause, "it is tried again");
+}
+
+pub fn blocked(pipeline: &str, part: &str, cause: &WriteError) {
+    counter!("tidegate_blocked_total", "pipeline" => pipeline.to_owned(), "class" => cause.class).increment(1);
+    tracing::error!(
+        pipeline,
+        part,
+        cause = %cause,
+        "blocked: nothing is lost and no offset moves; the cause is checked again until it is mended"
+    );
+}
+
+pub fn recovered(pipeline: &str, part: &str) {
+    tracing::info!(pipeline, part, "it works again");
+}
+
+pub fn gap(pipeline: &str, partition: &TopicPartition, from: i64, to: i64, reason: &str) {
+    counter!("tidegate_gaps_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::error!(pipeline, %partition, from, to, reason, "records were lost before they could be read");
+}
+
+pub fn warning(pipeline: &str, warning: &str) {
+    tracing::warn!(pipeline, "{warning}");
+}
+
+pub fn pipeline_failed(pipeline: &str, message: &str, attempts: u32) {
+    counter!("tidegate_pipeline_failures_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::error!(pipeline, attempts, "the pipeline ended: {message}");
+}
+
+pub fn assigned(pipeline: &str, partitions: &[TopicPartition]) {
+    counter!("tidegate_rebalances_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::info!(pipeline, ?partitions, "the group gave us partitions");
+}
+
+pub fn revoked(pipeline: &str, partitions: &[TopicPartition]) {
+    tracing::info!(pipeline, ?partitions, "the group takes partitions away");
+}
+
+pub fn claimed(pipeline: &str, lease: &Lease) {
+    tracing::info!(
+        pipeline,
+        partition = %lease.partition(),
+        epoch = lease.epoch(),
+        position = lease.start(),
+        "the database granted a partition"
+    );
+}
+
+pub fn fenced(pipeline: &str, partitions: &[TopicPartition]) {
+    counter!("tidegate_fenced_total", "pipeline" => pipeline.to_owned()).increment(partitions.len() as u64);
+    tracing::warn!(pipeline, ?partitions, "another daemon owns these partitions now; what was read of them is dropped");
+}
+
+pub fn kafka_problem(pipeline: &str, problem: &ConsumeError) {
+    counter!("tidegate_kafka_problems_total", "pipeline" => pipeline.to_owned(), "class" => problem.class).increment(1);
+    tracing::warn!(pipeline, class = problem.class, "kafka: {problem}");
+}
+
+/// `position`: the next offset to be stored, where the partition has been granted.
+pub fn lag(pipeline: &str, statistics: &PartitionStatistics, position: Option<i64>) {
+    let Some(position) = position else { return };
+    let labels = partition_labels(pipeline, &statistics.partition.topic, statistics.partition.partition);
+    let behind = |end: i64| (end - position).max(0) as f64;
+    gauge!("tidegate_lag_records", &labels).set(behind(statistics.high_watermark));
+    gauge!("tidegate_lag_stable_records", &labels).set(behind(statistics.last_stable));
+}
+
+/// A partition is no longer ours: its gauges must not go on telling.
+pub fn lag_ended(pipeline: &str, partition: &TopicPartition) {
+    let labels = partition_labels(pipeline, &partition.topic, partition.partition);
+    gauge!("tidegate_lag_records", &labels).set(0.0);
+    gauge!("tidegate_lag_stable_records", &labels).set(0.0);
+}
+
+pub fn buffered(bytes: usize) {
+    gauge!("tidegate_buffered_bytes").set(bytes as f64);
+}
+
+pub fn unknown_field(pipeline: &str, field: &str) {
+    counter!("tidegate_unknown_fields_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::warn!(pipeline, field, "the events have a field that no column takes; it is ignored and told once");
+}
+
+pub fn isolating(pipeline: &str, cause: &WriteError, records: usize) {
+    counter!("tidegate_isolations_total", "pipeline" => pipeline.to_owned()).increment(1);
+    tracing::debug!(pipeline, records, cause = %cause, "the database refused a batch; the record at fault is searched");
+}
+
+pub fn dead_lettered(pipeline: &str, record: Record<'_>, fault: &Fault) {
+    let labels = [
+        ("pipeline", pipeline.to_owned()),
+        ("topic", record.topic().to_owned()),
+        ("stage", fault.stage.name().to_owned()),
+        ("class", fault.class.to_owned()),
+    ];
+    counter!("tidegate_dead_letters_total", &labels).increment(1);
+    tracing::debug!(
+        pipeline,
+        topic = record.topic(),
+        partition = record.partition(),
+        offset = record.offset(),
+        class = fault.class,
+        "dead letter: {}",
+        fault.reason
+    );
+}
+
+pub fn skipped(pipeline: &str, record: Record<'_>, fault: &Fault) {
+    tracing::debug!(
+        pipeline,
+        topic = record.topic(),
+        partition = record.partition(),
+        offset = record.offset(),
+        class = fault.class,
+        "skipped: {}",
+        fault.reason
+    );
+}
+
+/// `produced`: the rows that the batch had for this table.
+pub fn rows_written(pipeline: &str, table: &str, produced: u64, counts: &RowCounts) {
+    let outcomes = [
+        ("produced", produced),
+        ("written", counts.written),
+        ("collapsed", counts.collapsed),
+        ("stale", counts.stale),
+        ("unmatched", counts.unmatched),
+        ("ignored", counts.ignored),
+    ];
+    for (outcome, rows) in outcomes {
+        let labels = [("pipeline", pipeline.to_owned()), ("table", table.to_owned()), ("outcome", outcome.to_owned())];
+        counter!("tidegate_rows_total", &labels).increment(rows);
+    }
+}
+
+/// A batch is committed.
+pub fn batch_stored(
+    pipeline: &str,
+    records: &Records,
+    faults: &[&(u32, Fault)],
+    policy: BadRecords,
+    elapsed: Duration,
+) {
+    let bad_outcome = match policy {
+        BadRecords::DeadLetter => "dead_lettered",
+        BadRecords::Skip | BadRecords::Stop => "skipped",
+    };
+    for (index, lease) in records.leases().iter().enumerate() {
+        let (topic, partition) = (&lease.partition().topic, lease.partition().partition);
+        let consumed = records.count_of_lease(index);
+        let bad = faults.iter().filter(|(row, _)| std::sync::Arc::ptr_eq(records.get(*row as usize).lease(), lease));
+        let bad = bad.count() as u64;
+        for (outcome, count) in [("consumed", consumed), ("processed", consumed - bad), (bad_outcome, bad)] {
+            let mut labels = partition_labels(pipeline, topic, partition).to_vec();
+            labels.push(("outcome", outcome.to_owned()));
+            counter!("tidegate_records_total", &labels).increment(count);
+        }
+    }
+    let label = || ("pipeline", pipeline.to_owned());
+    counter!("tidegate_bytes_total", &[label()]).increment(records.bytes() as u64);
+    counter!("tidegate_batches_total", &[label()]).increment(1);
+    histogram!("tidegate_batch_records", &[label()]).record(records.len() as f64);
+    histogram!("tidegate_write_seconds", &[label()]).record(elapsed);
+    let since_record = histogram!("tidegate_record_to_commit_seconds", &[label()]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    for (timestamp, count) in records.timestamps() {
+        // Clocks differ: a record from the future took no time.
+        since_record.record_many((now - timestamp).max(0) as f64 / 1e3, count);
+    }
+}
+
+fn partition_labels(pipeline: &str, topic: &str, partition: i32) -> [(&'static str, String); 3] {
+    [("pipeline", pipeline.to_owned()), ("topic", topic.to_owned()), ("partition", partition.to_string())]
+}

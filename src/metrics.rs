@@ -1,0 +1,113 @@
+//! Metrics: their names, what they mean, and the recorder that `/metrics` reads.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// From under a millisecond, where an idle pipeline writes to a database on the same host, to ten minutes, where
+/// something has been down.
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0, 600.0,
+];
+
+/// From one record to the largest batch that can be configured.
+const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 100_000.0, 1_000_000.0];
+
+/// Every metric with its meaning; docs/metrics.md is written from it.
+pub const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        "tidegate_records_total",
+        Kind::Counter,
+        "Records by pipeline, topic, partition and outcome: consumed = processed + dead_lettered + skipped + dropped.",
+    ),
+    (
+        "tidegate_rows_total",
+        Kind::Counter,
+        "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered.",
+    ),
+    ("tidegate_bytes_total", Kind::Counter, "Bytes of keys, values and headers in committed batches."),
+    ("tidegate_batches_total", Kind::Counter, "Committed batches."),
+    ("tidegate_batch_records", Kind::Histogram, "Records per committed batch."),
+    (
+        "tidegate_write_seconds",
+        Kind::Histogram,
+        "Seconds from the start of the successful try of a batch to its COMMIT.",
+    ),
+    ("tidegate_record_to_commit_seconds", Kind::Histogram, "Seconds from a record's timestamp to its COMMIT."),
+    ("tidegate_lag_records", Kind::Gauge, "Records between the stored position and the high watermark, per partition."),
+    (
+        "tidegate_lag_stable_records",
+        Kind::Gauge,
+        "Records between the stored position and the last stable offset (read_committed), per partition.",
+    ),
+    ("tidegate_dead_letters_total", Kind::Counter, "Dead letters by pipeline, topic, stage and class."),
+    ("tidegate_unknown_fields_total", Kind::Counter, "Undeclared fields seen, each counted once."),
+    ("tidegate_isolations_total", Kind::Counter, "Batches that the database refused because of a record in them."),
+    ("tidegate_retries_total", Kind::Counter, "Tries that failed and are repeated, by class of the cause."),
+    ("tidegate_blocked_total", Kind::Counter, "Times that a pipeline was blocked, by class of the cause."),
+    (
+        "tidegate_fenced_total",
+        Kind::Counter,
+        "Partitions that another daemon had taken over when a batch was to be written.",
+    ),
+    (
+        "tidegate_commit_unknown_total",
+        Kind::Counter,
+        "COMMITs whose answer was lost; the stored positions told the outcome.",
+    ),
+    (
+        "tidegate_gaps_total",
+        Kind::Counter,
+        "Ranges of records that were gone before they could be read (rows of tidegate_gaps).",
+    ),
+    ("tidegate_rebalances_total", Kind::Counter, "Assignments by the consumer group."),
+    ("tidegate_kafka_problems_total", Kind::Counter, "Problems with Kafka, by class."),
+    (
+        "tidegate_pipeline_failures_total",
+        Kind::Counter,
+        "Ends of a pipeline that were not asked for; it is started again.",
+    ),
+    ("tidegate_pipeline_state", Kind::Gauge, "1 for the state that a pipeline is in, 0 for the others."),
+    ("tidegate_buffered_bytes", Kind::Gauge, "Bytes of records between fetch and commit, over all pipelines."),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Installs the process's recorder. Once per process.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("tidegate_batch_records".into()), RECORDS)?
+        .install_recorder()?;
+    for (name, kind, meaning) in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(*name, Unit::Count, *meaning),
+            Kind::Gauge => describe_gauge!(*name, *meaning),
+            Kind::Histogram => describe_histogram!(*name, *meaning),
+        }
+    }
+    Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_metrics_is_current() {
+        let page = include_str!("../docs/metrics.md");
+        for (name, kind, meaning) in METRICS {
+            let line = format!("| `{name}` | {} | {meaning} |", format!("{kind:?}").to_lowercase());
+            assert!(page.contains(&line), "docs/metrics.md lacks: {line}");
+        }
+        assert_eq!(page.matches("| `tidegate_").count(), METRICS.len(), "docs/metrics.md has more");
+    }
+}

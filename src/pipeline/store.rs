@@ -1,0 +1,333 @@
+//! Getting one batch into the database, whatever it takes: retry, isolate, wait, or drop what is no longer ours.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::BadRecords;
+use crate::dead_letter::{DeadLetter, Fault, Stage};
+use crate::decode::{Decoded, Decoder};
+use crate::events;
+use crate::records::Records;
+use crate::retry::{Backoff, Disposition};
+use crate::write::error::WriteError;
+use crate::write::{Batch, Durable, TableRows, Writer};
+
+use super::lane::{LaneContext, Report, Work};
+use super::turned_true;
+
+/// Retries before the status speaks of them: a deadlock or a restart of the connection is over by then.
+const QUIET_RETRIES: u32 = 3;
+
+/// The writing half of a lane.
+pub struct Store {
+    /// How the status and the logs call this lane.
+    part: String,
+    context: LaneContext,
+    writer: Box<dyn Writer>,
+    /// For batches that are done again in parts; made when first needed.
+    decoder: Option<Box<dyn Decoder>>,
+}
+
+/// A part of a batch on its way to the database: at first all of it.
+struct Piece {
+    records: Records,
+    /// `None`: the records have changed since it was decoded.
+    decoded: Option<Decoded>,
+    /// Records that the database refused, by index.
+    refused: Vec<(u32, Fault)>,
+    in_order: bool,
+}
+
+impl Piece {
+    fn new(records: Records) -> Self {
+        Self { records, decoded: None, refused: Vec::new(), in_order: false }
+    }
+
+    /// What to try instead of a piece that the database refused, first part first.
+    ///
+    /// A constraint is first given the rows in the records' order: the reduction may have changed the order in which
+    /// two keys meet. Then the record that the server pointed at is set aside with everything before it, which the
+    /// server had accepted; without such a hint the piece is halved.
+    fn narrow(self, error: &WriteError) -> Vec<Self> {
+        if !self.in_order && is_order_sensitive(error.class) {
+            return vec![Self { in_order: true, ..self }];
+        }
+        let last = self.records.len() - 1;
+        let suspect = if last == 0 { Some(0) } else { error.suspect.map(|suspect| suspect as usize) };
+        let Some(suspect) = suspect.filter(|suspect| *suspect <= last) else {
+            let (head, tail) = self.records.split_at(self.records.len() / 2);
+            // What was refused in this piece is found again: rare, and simpler than carrying it along.
+            return vec![Self::new(head), Self::new(tail)];
+        };
+        let mut head_refused = vec![(suspect as u32, fault_of(error))];
+        let mut tail_refused = Vec::new();
+        for (index, fault) in self.refused {
+            match (index as usize).checked_sub(suspect + 1) {
+                None => head_refused.push((index, fault)),
+                Some(in_tail) => tail_refused.push((in_tail as u32, fault)),
+            }
+        }
+        if suspect == last {
+            return vec![Self { refused: head_refused, ..Self::new(self.records) }];
+        }
+        let (head, tail) = self.records.split_at(suspect + 1);
+        vec![Self { refused: head_refused, ..Self::new(head) }, Self { refused: tail_refused, ..Self::new(tail) }]
+    }
+}
+
+/// Can the order in which rows are applied decide whether the constraint holds?
+fn is_order_sensitive(class: &str) -> bool {
+    matches!(class, "unique" | "foreign-key" | "exclusion")
+}
+
+fn fault_of(error: &WriteError) -> Fault {
+    let table = error.table.as_ref().map_or_else(String::new, |table| format!("table {table}: "));
+    Fault {
+        stage: Stage::Write,
+        class: error.class,
+        code: error.code.clone(),
+        reason: format!("{table}{}", error.message),
+        column: error.column.clone(),
+    }
+}
+
+/// What a try to write a piece came to.
+enum Outcome {
+    Stored,
+    /// Nothing of it is ours any more.
+    Dropped,
+    Refused(WriteError),
+}
+
+impl Store {
+    pub fn new(index: usize, context: LaneContext, writer: Box<dyn Writer>) -> Self {
+        Self { part: format!("lane {index}"), context, writer, decoder: None }
+    }
+
+    pub async fn close(&mut self) {
+        self.writer.close().await;
+    }
+
+    /// Returns when every record of the batch is stored, set aside or no longer ours.
+    pub async fn store(&mut self, work: Work) {
+        let Work { records, decoded, .. } = work;
+        let pipeline = &self.context.pipeline;
+        for field in &decoded.new_unknown_fields {
+            events::unknown_field(&pipeline.name, field);
+        }
+        let mut pieces = vec![Piece { decoded: Some(decoded), ..Piece::new(records) }];
+        while let Some(mut piece) = pieces.pop() {
+            if let Outcome::Refused(error) = self.write_piece(&mut piece).await {
+                events::isolating(&self.context.pipeline.name, &error, piece.records.len());
+                pieces.extend(piece.narrow(&error).into_iter().rev());
+            }
+        }
+    }
+
+    /// Tries until there is an outcome. Each try drops what is no longer ours first.
+    async fn write_piece(&mut self, piece: &mut Piece) -> Outcome {
+        let mut backoff = Backoff::new();
+        loop {
+            if piece.records.leases().iter().any(|lease| !lease.is_alive()) {
+                let kept = std::mem::take(&mut piece.records).without_ended_leases();
+                *piece = Piece::new(kept);
+            }
+            if piece.records.covered().is_empty() {
+                self.context.status.clear(&self.part);
+                return Outcome::Dropped;
+            }
+            let error = match self.try_piece(piece).await {
+                Ok(()) => {
+                    if self.context.status.clear(&self.part) {
+                        events::recovered(&self.context.pipeline.name, &self.part);
+                    }
+                    return Outcome::Stored;
+                }
+                Err(error) => error,
+            };
+            match error.disposition {
+                Disposition::Isolate if !piece.records.is_empty() => return Outcome::Refused(error),
+                Disposition::Fenced => self.give_up(piece, &error),
+                Disposition::Retry => {
+                    events::retry(&self.context.pipeline.name, "write", &error, backoff.attempts());
+                    if backoff.attempts() >= QUIET_RETRIES {
+                        self.context.status.report(&self.part, Disposition::Retry, error.to_string());
+                    }
+                    self.wait(&mut backoff).await;
+                }
+                // A batch without records has none to set aside, so a refusal of it is the database's trouble.
+                Disposition::Block | Disposition::Isolate => {
+                    if self.context.status.report(&self.part, Disposition::Block, error.to_string()) {
+                        events::blocked(&self.context.pipeline.name, &self.part, &error);
+                    }
+                    self.wait(&mut backoff).await;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, backoff: &mut Backoff) {
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = turned_true(&mut self.context.ending) => tokio::task::yield_now().await,
+        }
+    }
+
+    fn give_up(&self, piece: &Piece, error: &WriteError) {
+        events::fenced(&self.context.pipeline.name, &error.fenced);
+        for lease in piece.records.leases().iter().filter(|lease| error.fenced.contains(lease.partition())) {
+            lease.end();
+        }
+        let _ = self.context.reports.send(Report::Fenced(error.fenced.clone()));
+    }
+
+    async fn try_piece(&mut self, piece: &mut Piece) -> Result<(), WriteError> {
+        let started = Instant::now();
+        if piece.decoded.is_none() {
+            let decoder = self.decoder.get_or_insert_with(|| self.context.decoder());
+            piece.decoded = Some(decoder.decode(&piece.records));
+        }
+        let decoded = piece.decoded.as_ref().expect("decoded above");
+        let faults: Vec<&(u32, Fault)> = decoded.bad.iter().chain(&piece.refused).collect();
+        let policy = self.context.pipeline.errors.bad_records;
+        if let (BadRecords::Stop, Some((index, fault))) = (policy, faults.first()) {
+            return Err(stopped_by(piece, *index, fault));
+        }
+        let dead_letters: Vec<DeadLetter> = match policy {
+            BadRecords::DeadLetter => faults
+                .iter()
+                .map(|(index, fault)| DeadLetter::new(piece.records.get(*index as usize), fault.clone()))
+                .collect(),
+            BadRecords::Skip | BadRecords::Stop => Vec::new(),
+        };
+        let tables = self.table_rows(decoded, &piece.refused);
+        let batch = Batch {
+            covered: piece.records.covered(),
+            leases: piece.records.leases(),
+            tables: &tables,
+            dead_letters: &dead_letters,
+            in_order: piece.in_order,
+        };
+        let durable = self.writer.write(&batch).await?;
+        self.account(piece, decoded, &faults, &durable, started);
+        let _ = self.context.reports.send(Report::Stored(durable));
+        Ok(())
+    }
+
+    /// The rows of every table, without those of refused records: a record goes into all tables or into none.
+    fn table_rows(&self, decoded: &Decoded, refused: &[(u32, Fault)]) -> Vec<TableRows> {
+        let rows = if refused.is_empty() {
+            decoded.rows.clone()
+        } else {
+            let refused: BTreeSet<u32> = refused.iter().map(|(index, _)| *index).collect();
+            decoded.rows.without_origins(|origin| refused.contains(&origin))
+        };
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let rows = Arc::new(rows);
+        (0..self.context.prepared.tables.len()).map(|table| TableRows { table, rows: rows.clone() }).collect()
+    }
+
+    fn account(&self, piece: &Piece, decoded: &Decoded, faults: &[&(u32, Fault)], durable: &Durable, started: Instant) {
+        let pipeline = &self.context.pipeline;
+        let tables = self.context.prepared.tables.iter().map(|plan| plan.table.full_name());
+        let produced = decoded.rows.len() as u64 - piece.refused.len().min(decoded.rows.len()) as u64;
+        for (table, counts) in tables.zip(durable.counts()) {
+            events::rows_written(&pipeline.name, &table, produced, counts);
+        }
+        for (index, fault) in faults {
+            let record = piece.records.get(*index as usize);
+            match pipeline.errors.bad_records {
+                BadRecords::DeadLetter => events::dead_lettered(&pipeline.name, record, fault),
+                BadRecords::Skip | BadRecords::Stop => events::skipped(&pipeline.name, record, fault),
+            }
+        }
+        events::batch_stored(&pipeline.name, &piece.records, faults, pipeline.errors.bad_records, started.elapsed());
+    }
+}
+
+fn stopped_by(piece: &Piece, index: u32, fault: &Fault) -> WriteError {
+    let record = piece.records.get(index as usize);
+    WriteError::new(
+        Disposition::Block,
+        fault.class,
+        fault.code.clone(),
+        format!(
+            "the record at {}-{} offset {} cannot be stored: {}. errors.bad_records is \"stop\": nothing is stored past \
+             it until the record can be, or until errors.bad_records is \"dead-letter\" or \"skip\"",
+            record.topic(),
+            record.partition(),
+            record.offset(),
+            fault.reason
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::Lease;
+    use crate::offsets::{Interval, TopicPartition};
+
+    fn piece(rows: i64) -> Piece {
+        let lease = Arc::new(Lease::new(TopicPartition::new("orders", 0), 1, 0));
+        let mut records = Records::default();
+        for offset in 0..rows {
+            records.push(&lease, offset, offset, None, None, Some(b"{}"), std::iter::empty()).unwrap();
+        }
+        Piece::new(records)
+    }
+
+    fn refusal(class: &'static str, suspect: Option<u32>) -> WriteError {
+        WriteError { suspect, ..WriteError::new(Disposition::Isolate, class, "23505", "refused") }
+    }
+
+    fn intervals(pieces: &[Piece]) -> Vec<Interval> {
+        pieces.iter().map(|piece| piece.records.covered().iter().next().unwrap().1).collect()
+    }
+
+    #[test]
+    fn a_constraint_is_first_tried_in_record_order() {
+        let pieces = piece(4).narrow(&refusal("unique", None));
+        assert_eq!(intervals(&pieces), [Interval::new(0, 4)]);
+        assert!(pieces[0].in_order);
+        let pieces = Piece { in_order: true, ..piece(4) }.narrow(&refusal("unique", None));
+        assert_eq!(intervals(&pieces), [Interval::new(0, 2), Interval::new(2, 4)]);
+    }
+
+    #[test]
+    fn the_servers_hint_sets_one_record_aside_with_all_before_it() {
+        let pieces = piece(10).narrow(&refusal("out-of-range", Some(6)));
+        assert_eq!(intervals(&pieces), [Interval::new(0, 7), Interval::new(7, 10)]);
+        assert_eq!(pieces[0].refused.len(), 1);
+        assert_eq!(pieces[0].refused[0].0, 6);
+        assert!(pieces[1].refused.is_empty());
+    }
+
+    #[test]
+    fn a_single_record_is_the_bad_one() {
+        let pieces = piece(1).narrow(&refusal("not-null", None));
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces[0].refused[0].0, 0);
+    }
+
+    #[test]
+    fn halving_finds_one_bad_record_in_few_tries() {
+        // What the database would do: refuse every piece that holds record 7,777.
+        let bad = 7_777;
+        let (mut pieces, mut tries, mut dead) = (vec![piece(10_000)], 0, Vec::new());
+        while let Some(piece) = pieces.pop() {
+            tries += 1;
+            let has = |offset| (0..piece.records.len()).any(|row| piece.records.get(row).offset() == offset);
+            if has(bad) && piece.refused.is_empty() {
+                pieces.extend(piece.narrow(&refusal("not-null", None)).into_iter().rev());
+            } else if !piece.refused.is_empty() {
+                dead.push(piece.records.get(piece.refused[0].0 as usize).offset());
+            }
+        }
+        assert_eq!(dead, [bad]);
+        assert!(tries - 1 <= 2 * 14 + 2, "{tries} tries");
+    }
+}

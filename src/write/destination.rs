@@ -1,0 +1,210 @@
+//! A sink database, as the pipeline sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
+use crate::dead_letter::DeadLetter;
+use crate::lease::Lease;
+use crate::offsets::Offsets;
+use crate::rows::{InputSchema, Rows};
+
+use super::claim::{self, ClaimOutcome, ClaimRequest};
+use super::error::WriteError;
+use super::mysql::{self, MySqlSession};
+use super::plan::TablePlan;
+use super::planner;
+use super::postgres::{self, PostgresSession};
+use super::session::Session;
+use super::sqlite::{self, SqliteSession};
+use super::step::RowCounts;
+use super::transaction::SqlWriter;
+
+/// A sink database: prepared once, claimed from at each assignment, written to by the lanes.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Creates our own tables where they are missing, checks the server and the target tables, and plans. Repeated
+    /// with backoff until it succeeds: nothing is consumed before.
+    async fn prepare(&self) -> Result<Prepared, WriteError>;
+
+    /// Checks as [`Destination::prepare`] does, but changes nothing. All problems at once, as sentences.
+    async fn check(&self) -> Result<Result<Prepared, Vec<String>>, WriteError>;
+
+    /// Creates our own tables.
+    async fn migrate(&self) -> Result<(), WriteError>;
+
+    /// Takes the ownership of partitions: raises their epochs and returns the positions to read from.
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, WriteError>;
+
+    /// A writer of its own connection, which it opens at its first batch.
+    fn writer(&self, prepared: &Prepared) -> Box<dyn Writer>;
+}
+
+/// What [`Destination::prepare`] found.
+#[derive(Clone)]
+pub struct Prepared {
+    pub input: Arc<InputSchema>,
+    /// One per `[[table]]`, in file order.
+    pub tables: Arc<[TablePlan]>,
+    /// What the operator should know: weak durability, columns that nothing fills ...
+    pub warnings: Vec<String>,
+}
+
+/// One dedicated connection and what it writes.
+#[async_trait]
+pub trait Writer: Send {
+    /// One transaction: the fence, the rows, the dead letters, the positions. `Ok` only after the COMMIT is known to
+    /// have happened, however long that takes to find out.
+    ///
+    /// Not to be cancelled by dropping the future while the writer lives on.
+    async fn write(&mut self, batch: &Batch<'_>) -> Result<Durable, WriteError>;
+
+    /// Closes the connection; the next batch opens a new one.
+    async fn close(&mut self);
+}
+
+/// What one transaction holds.
+pub struct Batch<'a> {
+    /// What the commit moves the positions over.
+    pub covered: &'a Offsets,
+    /// The claims of the covered partitions.
+    pub leases: &'a [Arc<Lease>],
+    pub tables: &'a [TableRows],
+    pub dead_letters: &'a [DeadLetter],
+    /// Apply the rows one after another as the records came, without reduction: how a batch that a constraint
+    /// refused is tried before any record is called bad.
+    pub in_order: bool,
+}
+
+/// Rows for one table.
+pub struct TableRows {
+    /// Index into [`Prepared::tables`].
+    pub table: usize,
+    pub rows: Arc<Rows>,
+}
+
+/// The receipt of a COMMIT. Only this folder can make one, and only a receipt moves Kafka's group offsets.
+#[derive(Debug)]
+pub struct Durable {
+    offsets: Offsets,
+    counts: Vec<RowCounts>,
+}
+
+impl Durable {
+    pub(super) fn new(offsets: Offsets, counts: Vec<RowCounts>) -> Self {
+        Self { offsets, counts }
+    }
+
+    /// What is in the database now.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// What became of the rows, per [`Batch::tables`] entry.
+    pub fn counts(&self) -> &[RowCounts] {
+        &self.counts
+    }
+}
+
+/// The destination of a pipeline. No connection is made yet.
+pub fn open(pipeline: &Pipeline) -> Box<dyn Destination> {
+    match pipeline.sink.database {
+        Database::Postgres => Box::new(SqlDestination::<PostgresSession>::new(pipeline)),
+        Database::MySql => Box::new(SqlDestination::<MySqlSession>::new(pipeline)),
+        Database::Sqlite => Box::new(SqlDestination::<SqliteSession>::new(pipeline)),
+    }
+}
+
+/// The statements that create Tidegate's own tables, for an operator to run.
+pub fn ddl(sink: &Sink) -> String {
+    match sink.database {
+        // Where the URL's role looks first unless it was told otherwise.
+        Database::Postgres => postgres::ddl(sink.state_schema.as_deref().unwrap_or("public")),
+        Database::MySql => {
+            let url = url::Url::parse(sink.url.expose()).ok();
+            let named = url.as_ref().map(|url| url.path().trim_start_matches('/').to_owned());
+            mysql::ddl(sink.state_schema.as_deref().or(named.as_deref()).unwrap_or_default())
+        }
+        Database::Sqlite => sqlite::ddl(),
+    }
+}
+
+struct SqlDestination<S> {
+    pipeline: String,
+    sink: Sink,
+    tables: Vec<Table>,
+    columns: Vec<SourceColumn>,
+    timezone: Option<String>,
+    session: std::marker::PhantomData<fn() -> S>,
+}
+
+impl<S: Session> SqlDestination<S> {
+    fn new(pipeline: &Pipeline) -> Self {
+        Self {
+            pipeline: pipeline.name.clone(),
+            sink: pipeline.sink.clone(),
+            tables: pipeline.tables.clone(),
+            columns: pipeline.source.columns.clone(),
+            timezone: pipeline.source.timezone.clone(),
+            session: std::marker::PhantomData,
+        }
+    }
+
+    async fn inspect(&self, session: &mut S) -> Result<Result<Prepared, Vec<String>>, WriteError> {
+        let mut warnings = session.inspect_server().await?;
+        let mut catalog = Vec::with_capacity(self.tables.len());
+        for table in &self.tables {
+            catalog.push(session.table(&table.name).await?);
+        }
+        let planned = planner::plan(&self.tables, &catalog, &self.columns, self.timezone.clone());
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(problems) => return Ok(Err(problems)),
+        };
+        warnings.extend(planned.warnings);
+        let mut problems = Vec::new();
+        for plan in &planned.tables {
+            problems.extend(session.inspect_table(plan).await?);
+        }
+        if !problems.is_empty() {
+            return Ok(Err(problems));
+        }
+        Ok(Ok(Prepared { input: planned.input, tables: planned.tables.into(), warnings }))
+    }
+}
+
+#[async_trait]
+impl<S: Session> Destination for SqlDestination<S> {
+    async fn prepare(&self) -> Result<Prepared, WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        session.migrate().await?;
+        let inspected = self.inspect(&mut session).await?;
+        session.close().await;
+        inspected.map_err(|problems| {
+            WriteError::new(crate::retry::Disposition::Block, "target-table", "", problems.join("; "))
+        })
+    }
+
+    async fn check(&self) -> Result<Result<Prepared, Vec<String>>, WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        let inspected = self.inspect(&mut session).await?;
+        session.close().await;
+        Ok(inspected)
+    }
+
+    async fn migrate(&self) -> Result<(), WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        session.migrate().await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, WriteError> {
+        claim::claim::<S>(&self.sink, &self.pipeline, request).await
+    }
+
+    fn writer(&self, prepared: &Prepared) -> Box<dyn Writer> {
+        Box::new(SqlWriter::<S>::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone()))
+    }
+}

@@ -1,0 +1,27 @@
+//! Write: rows, dead letters and positions in one transaction. The only place that names sqlx; one folder a database.
+//!
+//! ```text
+//! Rows --planner--> TablePlan --reduce--> Steps --transaction--> Session (postgres | mysql | sqlite) --> Durable
+//! ```
+
+pub mod catalog;
+pub mod error;
+pub mod plan;
+pub mod session;
+pub mod step;
+
+mod claim;
+mod destination;
+mod keys;
+pub mod mysql;
+mod planner;
+pub mod postgres;
+pub mod reduce;
+#[allow(unsafe_code, reason = "sqlx does not hand out its sockets; they are found by number")]
+mod socket;
+pub mod sqlite;
+mod transaction;
+
+pub use claim::{ClaimOutcome, ClaimRequest};
+pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
+pub use step::RowCounts;

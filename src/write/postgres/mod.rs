@@ -1,0 +1,144 @@
+//! PostgreSQL: one dedicated connection, binary COPY and arrays, SQLSTATE read in one place.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use sqlx::{Connection as _, PgConnection, raw_sql};
+
+use crate::config::Sink;
+use crate::dead_letter::DeadLetter;
+
+use super::catalog::CatalogTable;
+use super::error::WriteError;
+use super::plan::TablePlan;
+use super::session::{CommitError, Gap, Move, Position, Session};
+use super::step::Step;
+
+use self::errors::{commit_error, write_error};
+
+mod apply;
+mod catalog;
+mod connect;
+mod encode;
+mod errors;
+mod literal;
+mod migrations;
+mod numeric;
+mod positions;
+mod query;
+mod statements;
+mod wire;
+
+pub use migrations::ddl;
+
+/// A connection to PostgreSQL 12 or newer.
+pub struct PostgresSession {
+    connection: PgConnection,
+    /// The schema of our own tables, as it is and quoted.
+    schema: String,
+    quoted_schema: String,
+    /// Tables that were appended to on this connection, by schema and name: do they take a COPY?
+    takes_copy: HashMap<(Option<String>, String), bool>,
+}
+
+impl PostgresSession {
+    async fn can_copy(&mut self, plan: &TablePlan, step: &Step) -> Result<bool, WriteError> {
+        if !apply::is_copy(plan, step) {
+            return Ok(false);
+        }
+        let table = (plan.table.schema.clone(), plan.table.name.clone());
+        if let Some(&known) = self.takes_copy.get(&table) {
+            return Ok(known);
+        }
+        let takes = catalog::takes_copy(&mut self.connection, plan).await.map_err(write_error)?;
+        self.takes_copy.insert(table, takes);
+        Ok(takes)
+    }
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    async fn connect(sink: &Sink, pipeline: &str) -> Result<Self, WriteError> {
+        let (connection, schema) = connect::connect(sink, pipeline).await?;
+        let quoted_schema = statements::quote(&schema);
+        Ok(Self { connection, schema, quoted_schema, takes_copy: HashMap::new() })
+    }
+
+    async fn inspect_server(&mut self) -> Result<Vec<String>, WriteError> {
+        connect::inspect(&mut self.connection).await
+    }
+
+    async fn migrate(&mut self) -> Result<(), WriteError> {
+        migrations::migrate(&mut self.connection, &self.schema).await
+    }
+
+    async fn table(&mut self, name: &str) -> Result<Option<CatalogTable>, WriteError> {
+        catalog::table(&mut self.connection, name).await.map_err(write_error)
+    }
+
+    async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
+        catalog::missing_rights(&mut self.connection, plan).await.map_err(write_error)
+    }
+
+    async fn begin(&mut self) -> Result<(), WriteError> {
+        let begin = raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+        begin.execute(&mut self.connection).await.map(drop).map_err(write_error)
+    }
+
+    async fn advance(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError> {
+        positions::advance(&mut self.connection, &self.quoted_schema, pipeline, moves).await.map_err(write_error)
+    }
+
+    async fn apply(&mut self, plan: &TablePlan, step: &Step) -> Result<u64, WriteError> {
+        if step.batch.num_rows() == 0 {
+            return Ok(0);
+        }
+        if self.can_copy(plan, step).await? {
+            apply::copy(&mut self.connection, plan, step).await
+        } else {
+            apply::apply(&mut self.connection, plan, step).await
+        }
+    }
+
+    async fn store_dead_letters(&mut self, pipeline: &str, letters: &[DeadLetter]) -> Result<(), WriteError> {
+        let stored = positions::store_dead_letters(&mut self.connection, &self.quoted_schema, pipeline, letters);
+        stored.await.map_err(write_error)
+    }
+
+    async fn store_gap(&mut self, pipeline: &str, gap: &Gap) -> Result<(), WriteError> {
+        positions::store_gap(&mut self.connection, &self.quoted_schema, pipeline, gap).await.map_err(write_error)
+    }
+
+    async fn lock_positions(&mut self, pipeline: &str) -> Result<Vec<Position>, WriteError> {
+        positions::lock(&mut self.connection, &self.quoted_schema, pipeline).await.map_err(write_error)
+    }
+
+    async fn insert_positions(&mut self, pipeline: &str, positions: &[Position]) -> Result<(), WriteError> {
+        let stored = positions::insert(&mut self.connection, &self.quoted_schema, pipeline, positions);
+        stored.await.map_err(write_error)
+    }
+
+    async fn update_positions(&mut self, pipeline: &str, positions: &[Position]) -> Result<(), WriteError> {
+        let stored = positions::update(&mut self.connection, &self.quoted_schema, pipeline, positions);
+        stored.await.map_err(write_error)
+    }
+
+    async fn count_moved(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError> {
+        positions::count_moved(&mut self.connection, &self.quoted_schema, pipeline, moves).await.map_err(write_error)
+    }
+
+    async fn commit(&mut self) -> Result<(), CommitError> {
+        // Also Ok where the server answers ROLLBACK to the COMMIT of a transaction that had failed, which the driver
+        // does not tell. No transaction gets here after an error, and `count_moved` has looked.
+        raw_sql("COMMIT").execute(&mut self.connection).await.map(drop).map_err(commit_error)
+    }
+
+    async fn rollback(&mut self) -> Result<(), WriteError> {
+        raw_sql("ROLLBACK").execute(&mut self.connection).await.map(drop).map_err(write_error)
+    }
+
+    async fn close(self) {
+        // The server notices a dead connection by itself.
+        let _ = self.connection.close().await;
+    }
+}

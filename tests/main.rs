@@ -1,0 +1,13 @@
+//! The integration tests, as one binary: against a real Kafka, PostgreSQL, MariaDB, MySQL and SQLite.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod config;
+mod consume;
+mod faults;
+mod mysql;
+mod pipeline;
+mod postgres;
+mod produce;
+mod sqlite;
+mod support;
+mod walls;

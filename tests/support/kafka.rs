@@ -1,0 +1,226 @@
+//! Topics, records and groups of the real Kafka.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tidegate::config::{Format, GroupProtocol, Instance, KeyFormat, LostPosition, Secret, Source, Start, Topics};
+
+use super::services;
+
+/// Longer than any answer of a healthy broker on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A name nobody else uses.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{:016x}", fastrand::u64(..))
+}
+
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", services::kafka()).set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
+    config
+}
+
+/// On a thread and a runtime of its own, so that it may be called from a test's runtime.
+fn admin(work: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) + Send) {
+    let run = || {
+        let client = config().create().expect("an admin client");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(work(&client, &options));
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().expect("an administrator's request"));
+}
+
+/// A new topic with a name of its own.
+pub fn topic(partitions: i32) -> String {
+    let name = unique("t");
+    create(&name, partitions);
+    name
+}
+
+pub fn create(name: &str, partitions: i32) {
+    admin(async |client, options| {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        client.create_topics([&topic], options).await.expect("a broker").remove(0).expect("a topic");
+    });
+    // The broker answers before every part of it knows the topic.
+    wait_until("the topic is there", || partitions_of(name) == Some(partitions as usize));
+}
+
+/// A topic on another cluster.
+pub fn create_at(brokers: &str, name: &str, partitions: i32) {
+    let client: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin client");
+    let create = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        runtime.block_on(client.create_topics([&topic], &options)).expect("a broker").remove(0).expect("a topic");
+    };
+    std::thread::scope(|scope| scope.spawn(create).join().expect("an administrator's request"));
+}
+
+pub fn delete(name: &str) {
+    admin(async |client, options| {
+        client.delete_topics(&[name], options).await.expect("a broker").remove(0).expect("a topic");
+    });
+    wait_until("the topic is gone", || partitions_of(name).is_none());
+}
+
+fn partitions_of(topic: &str) -> Option<usize> {
+    let client: BaseConsumer = config().set("allow.auto.create.topics", "false").create().expect("a client");
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("a broker");
+    let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
+    (topic.error().is_none() && topic.partitions().iter().all(|p| p.error().is_none() && p.leader() >= 0))
+        .then(|| topic.partitions().len())
+}
+
+/// Removes everything below `offset`.
+pub fn delete_records(topic: &str, partition: i32, offset: i64) {
+    admin(async |client, options| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("an offset");
+        client.delete_records(&list, options).await.expect("records to be deleted");
+    });
+}
+
+/// How a transaction ends.
+#[derive(Clone, Copy, PartialEq)]
+pub enum End {
+    Commit,
+    Abort,
+}
+
+/// A record to produce.
+#[derive(Default, Clone)]
+pub struct Sent<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
+/// `count` records with their number as value.
+pub fn produce(topic: &str, partition: i32, count: usize) {
+    let values: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    let records = values.iter().map(|value| Sent { value: Some(value.as_bytes()), ..Sent::default() });
+    send(topic, partition, records);
+}
+
+pub fn send<'a>(topic: &str, partition: i32, records: impl IntoIterator<Item = Sent<'a>>) {
+    let producer: BaseProducer = config().create().expect("a producer");
+    send_all(&producer, topic, partition, records);
+}
+
+fn send_all<'a>(producer: &BaseProducer, topic: &str, partition: i32, records: impl IntoIterator<Item = Sent<'a>>) {
+    for record in records {
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        message.key = record.key;
+        message.payload = record.value;
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new();
+            message.headers = Some(
+                record.headers.iter().fold(headers, |all, (key, value)| all.insert(Header { key, value: *value })),
+            );
+        }
+        producer.send(message).map_err(|(error, _)| error).expect("room in the producer");
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(PATIENCE).expect("records to be delivered");
+}
+
+/// `count` records in one transaction.
+pub fn transaction(topic: &str, partition: i32, count: usize, end: End) {
+    let producer: BaseProducer =
+        config().set("transactional.id", unique("x")).create().expect("a transactional producer");
+    producer.init_transactions(PATIENCE).expect("transactions");
+    producer.begin_transaction().expect("a transaction");
+    let values: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    let records = values.iter().map(|value| Sent { value: Some(value.as_bytes()), ..Sent::default() });
+    send_all(&producer, topic, partition, records);
+    match end {
+        End::Commit => producer.commit_transaction(PATIENCE).expect("a commit"),
+        End::Abort => producer.abort_transaction(PATIENCE).expect("an abort"),
+    }
+}
+
+/// The offset that the group has stored.
+pub fn committed(group: &str, topic: &str, partition: i32) -> Option<i64> {
+    let client: BaseConsumer = config().set("group.id", group).create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let found = client.committed_offsets(list, PATIENCE).expect("a coordinator");
+    match found.find_partition(topic, partition).expect("the partition asked for").offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+/// State and number of members of a group of the classic protocol.
+pub fn group_state(group: &str) -> (String, usize) {
+    let client: BaseConsumer = config().create().expect("a client");
+    let list = client.fetch_group_list(Some(group), PATIENCE).expect("a coordinator");
+    list.groups()
+        .iter()
+        .find(|found| found.name() == group)
+        .map_or((String::new(), 0), |found| (found.state().to_owned(), found.members().len()))
+}
+
+/// Another client's member of a group that takes a static instance over.
+pub fn rival(group: &str, instance: &str, topic: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = config()
+        .set("group.id", group)
+        .set("group.instance.id", instance)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "6000")
+        .create()
+        .expect("a client");
+    consumer.subscribe(&[topic]).expect("a subscription");
+    wait_until("the rival has joined", || {
+        consumer.poll(Duration::from_millis(100));
+        consumer.assignment().is_ok_and(|assignment| assignment.count() > 0)
+    });
+    consumer
+}
+
+/// A source of these topics, in a group of its own, with dynamic membership.
+pub fn source(topics: &[&str]) -> Source {
+    Source {
+        brokers: vec![services::kafka()],
+        topics: Topics::List(topics.iter().map(|topic| (*topic).to_owned()).collect()),
+        group: unique("g"),
+        start: Start::Earliest,
+        format: Format::Json,
+        key_format: KeyFormat::Text,
+        protocol: GroupProtocol::Classic,
+        instance: Instance::None,
+        on_lost_position: LostPosition::Stop,
+        columns: Vec::new(),
+        timezone: None,
+        kafka: BTreeMap::new(),
+    }
+}
+
+/// A source with one more property.
+pub fn with(mut source: Source, property: &str, value: &str) -> Source {
+    source.kafka.insert(property.to_owned(), Secret::new(value));
+    source
+}
+
+/// Waits for a condition.
+///
+/// # Panics
+/// When it has not come after [`PATIENCE`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "it never came: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
