@@ -110,7 +110,7 @@ impl Session for PostgresSession {
     }
 
     async fn lock_positions(&mut self, pipeline: &str) -> Result<Vec<Position>, WriteError> {
-        positions::lock(&mut self.connection, &self.quoted_schema, pipeline).await.map_err(write_error)
+        positions::lock(&mut self.connection, &self.quoted_schema, pipeline).await
     }
 
     async fn insert_positions(&mut self, pipeline: &str, positions: &[Position]) -> Result<(), WriteError> {

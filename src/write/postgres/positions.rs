@@ -2,13 +2,15 @@
 //! (topic, partition), so that no two daemons wait for each other.
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, raw_sql};
 
 use crate::dead_letter::DeadLetter;
 use crate::offsets::TopicPartition;
+use crate::write::error::WriteError;
 use crate::write::session::{Gap, Move, Position};
 
 use super::encode;
+use super::errors::write_error;
 use super::query::dynamic;
 
 /// Dead letters per statement, in bytes of records: far below the 1 GiB of a message, and no burden on memory.
@@ -72,13 +74,49 @@ WHERE p.pipeline = $1"
     row.try_get::<i64, _>(0).map(|count| count as u64)
 }
 
-pub(super) async fn lock(connection: &mut PgConnection, schema: &str, pipeline: &str) -> sqlx::Result<Vec<Position>> {
+/// The longest this waits for somebody else's transaction. Above what a frozen writer may stay silent for between two
+/// statements (`idle_in_transaction_session_timeout`, 15 s), so that only one inside a COPY is still there afterwards.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '20s'";
+
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    schema: &str,
+    pipeline: &str,
+) -> Result<Vec<Position>, WriteError> {
     let sql = format!(
         "SELECT topic, part, next_offset, cluster_id, topic_id, owner_epoch, owner FROM {schema}.tidegate_positions
 WHERE pipeline = $1 ORDER BY topic, part FOR UPDATE"
     );
-    let rows = dynamic(sql).bind(pipeline).fetch_all(connection).await?;
-    rows.iter().map(position).collect()
+    raw_sql(LOCK_TIMEOUT).execute(&mut *connection).await.map_err(write_error)?;
+    let error = match dynamic(sql).bind(pipeline).fetch_all(&mut *connection).await {
+        Ok(rows) => return rows.iter().map(position).collect::<sqlx::Result<_>>().map_err(write_error),
+        Err(error) => error,
+    };
+    let is_held = error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(LOCK_NOT_AVAILABLE));
+    let mut error = write_error(error);
+    if is_held {
+        let ended = end_frozen_writers(connection, schema).await.map_err(write_error)?;
+        if ended > 0 {
+            error.message += &format!("; ended {ended} session(s) of this pipeline that were frozen inside a COPY");
+        }
+    }
+    Err(error)
+}
+
+/// SQLSTATE of a lock that was not granted in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Ends this pipeline's sessions that the server has been waiting for inside a statement for 15 s: no time limit of the
+/// server covers a COPY whose client sends nothing, and it would hold its positions until the client dies. Whoever is
+/// ended that lives after all does its batch again, unless it is fenced by then: either way nothing is lost.
+async fn end_frozen_writers(connection: &mut PgConnection, schema: &str) -> sqlx::Result<u64> {
+    const SQL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = current_setting('application_name')
+  AND state = 'active' AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - interval '15 s'
+  AND pid IN (SELECT pid FROM pg_locks
+              WHERE relation = $1::text::regclass AND mode = 'RowExclusiveLock' AND granted)";
+    raw_sql("ROLLBACK").execute(&mut *connection).await?;
+    Ok(sqlx::query(SQL).bind(format!("{schema}.tidegate_positions")).fetch_all(connection).await?.len() as u64)
 }
 
 fn position(row: &PgRow) -> sqlx::Result<Position> {
