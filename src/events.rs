@@ -9,10 +9,21 @@ use crate::config::BadRecords;
 use crate::consume::{ConsumeError, PartitionStatistics};
 use crate::dead_letter::Fault;
 use crate::lease::Lease;
+use crate::metrics::{Appears, Kind, METRICS};
 use crate::offsets::TopicPartition;
 use crate::records::{Record, Records};
 use crate::write::RowCounts;
 use crate::write::error::WriteError;
+
+/// What is always there is there from now on.
+pub fn starting(pipeline: &str) {
+    let is_registered = |(_, kind, appears, _): &&_| (*kind, *appears) == (Kind::Counter, Appears::Always);
+    for (name, ..) in METRICS.iter().filter(is_registered) {
+        counter!(*name, "pipeline" => pipeline.to_owned()).increment(0);
+    }
+    gauge!("tidegate_buffered_bytes").increment(0.0);
+    tracing::info!(pipeline, "starting");
+}
 
 pub fn commit_unknown(pipeline: &str, cause: &WriteError) {
     counter!("tidegate_commit_unknown_total", "pipeline" => pipeline.to_owned()).increment(1);
@@ -120,41 +131,42 @@ pub fn isolating(pipeline: &str, cause: &WriteError, records: usize) {
     tracing::debug!(pipeline, records, cause = %cause, "the database refused a batch; the record at fault is searched");
 }
 
-pub fn dead_lettered(pipeline: &str, record: Record<'_>, fault: &Fault) {
-    let labels = [
-        ("pipeline", pipeline.to_owned()),
-        ("topic", record.topic().to_owned()),
-        ("stage", fault.stage.name().to_owned()),
-        ("class", fault.class.to_owned()),
-    ];
-    counter!("tidegate_dead_letters_total", &labels).increment(1);
+/// A record that cannot be stored is passed: kept as a dead letter, or skipped.
+pub fn bad_record(pipeline: &str, record: Record<'_>, fault: &Fault, policy: BadRecords) {
+    let outcome = bad_outcome(policy);
+    if policy == BadRecords::DeadLetter {
+        let labels = [
+            ("pipeline", pipeline.to_owned()),
+            ("topic", record.topic().to_owned()),
+            ("stage", fault.stage.name().to_owned()),
+            ("class", fault.class.to_owned()),
+        ];
+        counter!("tidegate_dead_letters_total", &labels).increment(1);
+    }
     tracing::debug!(
         pipeline,
         topic = record.topic(),
         partition = record.partition(),
         offset = record.offset(),
         class = fault.class,
-        "dead letter: {}",
+        outcome,
+        "bad record: {}",
         fault.reason
     );
 }
 
-pub fn skipped(pipeline: &str, record: Record<'_>, fault: &Fault) {
-    tracing::debug!(
-        pipeline,
-        topic = record.topic(),
-        partition = record.partition(),
-        offset = record.offset(),
-        class = fault.class,
-        "skipped: {}",
-        fault.reason
-    );
+fn bad_outcome(policy: BadRecords) -> &'static str {
+    match policy {
+        BadRecords::DeadLetter => "dead_lettered",
+        BadRecords::Skip | BadRecords::Stop => "skipped",
+    }
 }
 
-/// `produced`: the rows that the batch had for this table.
-pub fn rows_written(pipeline: &str, table: &str, produced: u64, counts: &RowCounts) {
+/// What became of the rows that a batch had for a table. `dead_lettered`: those of records that the database refused.
+pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_lettered: u64) {
     let outcomes = [
-        ("produced", produced),
+        ("produced", counts.total() + dead_lettered),
+        ("dead_lettered", dead_lettered),
         ("written", counts.written),
         ("collapsed", counts.collapsed),
         ("stale", counts.stale),
@@ -175,16 +187,12 @@ pub fn batch_stored(
     policy: BadRecords,
     elapsed: Duration,
 ) {
-    let bad_outcome = match policy {
-        BadRecords::DeadLetter => "dead_lettered",
-        BadRecords::Skip | BadRecords::Stop => "skipped",
-    };
     for (index, lease) in records.leases().iter().enumerate() {
         let (topic, partition) = (&lease.partition().topic, lease.partition().partition);
         let consumed = records.count_of_lease(index);
         let bad = faults.iter().filter(|(row, _)| std::sync::Arc::ptr_eq(records.get(*row as usize).lease(), lease));
         let bad = bad.count() as u64;
-        for (outcome, count) in [("consumed", consumed), ("processed", consumed - bad), (bad_outcome, bad)] {
+        for (outcome, count) in [("consumed", consumed), ("processed", consumed - bad), (bad_outcome(policy), bad)] {
             let mut labels = partition_labels(pipeline, topic, partition).to_vec();
             labels.push(("outcome", outcome.to_owned()));
             counter!("tidegate_records_total", &labels).increment(count);

@@ -13,62 +13,110 @@ const SECONDS: &[f64] = &[
 /// From one record to the largest batch that can be configured.
 const RECORDS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 
-/// Every metric with its meaning; docs/metrics.md is written from it.
-pub const METRICS: &[(&str, Kind, &str)] = &[
+/// Every metric: its name, its kind, when it is there, and its meaning; docs/metrics.md is written from it.
+pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
     (
         "tidegate_records_total",
         Kind::Counter,
+        Appears::FirstBatch,
         "Records by pipeline, topic, partition and outcome: consumed = processed + dead_lettered + skipped + dropped.",
     ),
     (
         "tidegate_rows_total",
         Kind::Counter,
+        Appears::FirstBatch,
         "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered.",
     ),
-    ("tidegate_bytes_total", Kind::Counter, "Bytes of keys, values and headers in committed batches."),
-    ("tidegate_batches_total", Kind::Counter, "Committed batches."),
-    ("tidegate_batch_records", Kind::Histogram, "Records per committed batch."),
+    ("tidegate_bytes_total", Kind::Counter, Appears::Always, "Bytes of keys, values and headers in committed batches."),
+    ("tidegate_batches_total", Kind::Counter, Appears::Always, "Committed batches."),
+    ("tidegate_batch_records", Kind::Histogram, Appears::FirstBatch, "Records per committed batch."),
     (
         "tidegate_write_seconds",
         Kind::Histogram,
+        Appears::FirstBatch,
         "Seconds from the start of the successful try of a batch to its COMMIT.",
     ),
-    ("tidegate_record_to_commit_seconds", Kind::Histogram, "Seconds from a record's timestamp to its COMMIT."),
-    ("tidegate_lag_records", Kind::Gauge, "Records between the stored position and the high watermark, per partition."),
+    (
+        "tidegate_record_to_commit_seconds",
+        Kind::Histogram,
+        Appears::FirstBatch,
+        "Seconds from a record's timestamp to its COMMIT.",
+    ),
+    (
+        "tidegate_lag_records",
+        Kind::Gauge,
+        Appears::FirstPartition,
+        "Records between the stored position and the high watermark, per partition.",
+    ),
     (
         "tidegate_lag_stable_records",
         Kind::Gauge,
+        Appears::FirstPartition,
         "Records between the stored position and the last stable offset (read_committed), per partition.",
     ),
-    ("tidegate_dead_letters_total", Kind::Counter, "Dead letters by pipeline, topic, stage and class."),
-    ("tidegate_unknown_fields_total", Kind::Counter, "Undeclared fields seen, each counted once."),
-    ("tidegate_isolations_total", Kind::Counter, "Batches that the database refused because of a record in them."),
-    ("tidegate_retries_total", Kind::Counter, "Tries that failed and are repeated, by class of the cause."),
-    ("tidegate_blocked_total", Kind::Counter, "Times that a pipeline was blocked, by class of the cause."),
+    (
+        "tidegate_dead_letters_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Dead letters by pipeline, topic, stage and class.",
+    ),
+    ("tidegate_unknown_fields_total", Kind::Counter, Appears::Always, "Undeclared fields seen, each counted once."),
+    (
+        "tidegate_isolations_total",
+        Kind::Counter,
+        Appears::Always,
+        "Batches that the database refused because of a record in them.",
+    ),
+    (
+        "tidegate_retries_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Tries that failed and are repeated, by class of the cause.",
+    ),
+    (
+        "tidegate_blocked_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Times that a pipeline was blocked, by class of the cause.",
+    ),
     (
         "tidegate_fenced_total",
         Kind::Counter,
+        Appears::Always,
         "Partitions that another daemon had taken over when a batch was to be written.",
     ),
     (
         "tidegate_commit_unknown_total",
         Kind::Counter,
+        Appears::Always,
         "COMMITs whose answer was lost; the stored positions told the outcome.",
     ),
     (
         "tidegate_gaps_total",
         Kind::Counter,
+        Appears::Always,
         "Ranges of records that were gone before they could be read (rows of tidegate_gaps).",
     ),
-    ("tidegate_rebalances_total", Kind::Counter, "Assignments by the consumer group."),
-    ("tidegate_kafka_problems_total", Kind::Counter, "Problems with Kafka, by class."),
+    ("tidegate_rebalances_total", Kind::Counter, Appears::Always, "Assignments by the consumer group."),
+    ("tidegate_kafka_problems_total", Kind::Counter, Appears::FirstHappening, "Problems with Kafka, by class."),
     (
         "tidegate_pipeline_failures_total",
         Kind::Counter,
+        Appears::Always,
         "Ends of a pipeline that were not asked for; it is started again.",
     ),
-    ("tidegate_pipeline_state", Kind::Gauge, "1 for the state that a pipeline is in, 0 for the others."),
-    ("tidegate_buffered_bytes", Kind::Gauge, "Bytes of records between fetch and commit, over all pipelines."),
+    (
+        "tidegate_pipeline_state",
+        Kind::Gauge,
+        Appears::Always,
+        "1 for the state that a pipeline is in, 0 for the others.",
+    ),
+    (
+        "tidegate_buffered_bytes",
+        Kind::Gauge,
+        Appears::Always,
+        "Bytes of records between fetch and commit, over all pipelines.",
+    ),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +124,30 @@ pub enum Kind {
     Counter,
     Gauge,
     Histogram,
+}
+
+/// When a metric is there at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appears {
+    /// From the start of the pipeline, counters at 0: a counter that begins with its first happening would hide that
+    /// happening from `rate` and `increase`, which need a value before it.
+    Always,
+    FirstBatch,
+    FirstPartition,
+    /// A label says what happened, so there is nothing to be 0 before.
+    FirstHappening,
+}
+
+impl Appears {
+    /// As docs/metrics.md says it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::FirstBatch => "with the first batch",
+            Self::FirstPartition => "with the first partition",
+            Self::FirstHappening => "only when one happens",
+        }
+    }
 }
 
 /// Installs the process's recorder. Once per process.
@@ -87,7 +159,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets_for_metric(Matcher::Full("tidegate_batch_records".into()), RECORDS)?
         .install_recorder()?;
-    for (name, kind, meaning) in METRICS {
+    for (name, kind, _, meaning) in METRICS {
         match kind {
             Kind::Counter => describe_counter!(*name, Unit::Count, *meaning),
             Kind::Gauge => describe_gauge!(*name, *meaning),
@@ -104,8 +176,9 @@ mod tests {
     #[test]
     fn the_page_of_metrics_is_current() {
         let page = include_str!("../docs/metrics.md");
-        for (name, kind, meaning) in METRICS {
-            let line = format!("| `{name}` | {} | {meaning} |", format!("{kind:?}").to_lowercase());
+        for (name, kind, appears, meaning) in METRICS {
+            let kind = format!("{kind:?}").to_lowercase();
+            let line = format!("| `{name}` | {kind} | {} | {meaning} |", appears.words());
             assert!(page.contains(&line), "docs/metrics.md lacks: {line}");
         }
         assert_eq!(page.matches("| `tidegate_").count(), METRICS.len(), "docs/metrics.md has more");

@@ -4,6 +4,7 @@
 mod config;
 mod consume;
 mod faults;
+mod metrics;
 mod mysql;
 mod pipeline;
 mod postgres;

@@ -65,9 +65,6 @@ async fn run(daemon: Daemon, pipelines: Vec<Pipeline>, supervision: Supervision)
     }
     tokio::spawn(http::serve(listener, Pages { metrics, statuses: statuses.clone() }));
     let stop = stop_on_signals()?;
-    for pipeline in &pipelines {
-        tracing::info!(pipeline = pipeline.name, "starting");
-    }
     let ending = supervise(pipelines, &statuses, supervision, stop).await;
     tracing::info!(code = ending.exit_code(), "ended: {ending:?}");
     Ok(ending)

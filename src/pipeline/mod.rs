@@ -80,6 +80,7 @@ pub async fn supervise(
     let mut tasks = JoinSet::new();
     let count = pipelines.len();
     for (index, (pipeline, status)) in pipelines.into_iter().zip(statuses).enumerate() {
+        events::starting(&pipeline.name);
         let setting = Setting {
             pipeline: Arc::new(pipeline),
             status: status.clone(),

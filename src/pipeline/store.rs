@@ -210,7 +210,7 @@ impl Store {
             in_order: piece.in_order,
         };
         let durable = self.writer.write(&batch).await?;
-        self.account(piece, decoded, &faults, &durable, started);
+        self.account(piece, decoded, &tables, &faults, &durable, started);
         let _ = self.context.reports.send(Report::Stored(durable));
         Ok(())
     }
@@ -230,19 +230,31 @@ impl Store {
         (0..self.context.prepared.tables.len()).map(|table| TableRows { table, rows: rows.clone() }).collect()
     }
 
-    fn account(&self, piece: &Piece, decoded: &Decoded, faults: &[&(u32, Fault)], durable: &Durable, started: Instant) {
+    fn account(
+        &self,
+        piece: &Piece,
+        decoded: &Decoded,
+        tables: &[TableRows],
+        faults: &[&(u32, Fault)],
+        durable: &Durable,
+        started: Instant,
+    ) {
         let pipeline = &self.context.pipeline;
-        let tables = self.context.prepared.tables.iter().map(|plan| plan.table.full_name());
-        let produced = decoded.rows.len() as u64 - piece.refused.len().min(decoded.rows.len()) as u64;
-        for (table, counts) in tables.zip(durable.counts()) {
-            events::rows_written(&pipeline.name, &table, produced, counts);
+        let written = tables.first().map_or(0, |table| table.rows.len());
+        let dead_lettered = match pipeline.errors.bad_records {
+            BadRecords::DeadLetter => decoded.rows.len() - written,
+            BadRecords::Skip | BadRecords::Stop => 0,
+        };
+        // No counts: nothing was left to be written.
+        let mut counts = durable.counts().iter().copied();
+        for plan in self.context.prepared.tables.iter() {
+            let counts = counts.next().unwrap_or_default();
+            debug_assert_eq!(counts.total(), written as u64, "every row of a batch has one outcome");
+            events::rows_written(&pipeline.name, &plan.table.full_name(), &counts, dead_lettered as u64);
         }
         for (index, fault) in faults {
             let record = piece.records.get(*index as usize);
-            match pipeline.errors.bad_records {
-                BadRecords::DeadLetter => events::dead_lettered(&pipeline.name, record, fault),
-                BadRecords::Skip | BadRecords::Stop => events::skipped(&pipeline.name, record, fault),
-            }
+            events::bad_record(&pipeline.name, record, fault, pipeline.errors.bad_records);
         }
         events::batch_stored(&pipeline.name, &piece.records, faults, pipeline.errors.bad_records, started.elapsed());
     }

@@ -48,6 +48,14 @@ pub struct RowCounts {
     pub ignored: u64,
 }
 
+impl RowCounts {
+    /// All rows of which something became.
+    pub fn total(&self) -> u64 {
+        let Self { written, collapsed, stale, unmatched, ignored } = self;
+        written + collapsed + stale + unmatched + ignored
+    }
+}
+
 impl std::ops::AddAssign for RowCounts {
     fn add_assign(&mut self, other: Self) {
         self.written += other.written;

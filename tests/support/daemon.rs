@@ -103,14 +103,44 @@ impl Daemon {
         Some((code, body.to_owned()))
     }
 
-    /// The sum of a metric over all its label sets that hold every one of `labels` (`name="value"`).
+    /// What `/metrics` tells; nothing while nobody answers.
+    pub fn scrape(&self) -> Scrape {
+        let body = self.get("/metrics").map_or_else(String::new, |(_, body)| body);
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            Some(Sample { name: name.to_owned(), labels: labels.to_owned(), value: value.parse().ok()? })
+        };
+        Scrape(body.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+    }
+
+    /// The sum of a metric over all its label sets that hold every one of `labels` (`name="value"`); 0 while it is not
+    /// there.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let Some((_, body)) = self.get("/metrics") else { return 0.0 };
-        body.lines()
-            .filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")))
-            .filter(|line| labels.iter().all(|label| line.contains(label)))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        self.scrape().values(name, labels).iter().sum()
+    }
+}
+
+/// One answer of `/metrics`.
+pub struct Scrape(Vec<Sample>);
+
+struct Sample {
+    name: String,
+    /// As they were written: `a="b",c="d"}`.
+    labels: String,
+    value: f64,
+}
+
+impl Scrape {
+    /// The values of a metric, one per label set that holds every one of `labels` (`name="value"`).
+    pub fn values(&self, name: &str, labels: &[&str]) -> Vec<f64> {
+        let has = |sample: &&Sample| labels.iter().all(|label| sample.labels.contains(label));
+        self.0.iter().filter(|sample| sample.name == name).filter(has).map(|sample| sample.value).collect()
+    }
+
+    /// Is it there, with any labels? A histogram is there by its count.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|sample| sample.name == name || sample.name.strip_suffix("_count") == Some(name))
     }
 }
 

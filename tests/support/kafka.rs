@@ -135,8 +135,20 @@ fn send_all<'a>(producer: &BaseProducer, topic: &str, partition: i32, records: i
     producer.flush(PATIENCE).expect("records to be delivered");
 }
 
-/// `count` records in one transaction.
-pub fn transaction(topic: &str, partition: i32, count: usize, end: End) {
+/// A transaction that has not ended yet.
+pub struct Transaction(BaseProducer);
+
+impl Transaction {
+    pub fn end(self, end: End) {
+        match end {
+            End::Commit => self.0.commit_transaction(PATIENCE).expect("a commit"),
+            End::Abort => self.0.abort_transaction(PATIENCE).expect("an abort"),
+        }
+    }
+}
+
+/// `count` records in a transaction; they are in the topic, and nobody may read them yet.
+pub fn open_transaction(topic: &str, partition: i32, count: usize) -> Transaction {
     let producer: BaseProducer =
         config().set("transactional.id", unique("x")).create().expect("a transactional producer");
     producer.init_transactions(PATIENCE).expect("transactions");
