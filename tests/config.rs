@@ -1,5 +1,6 @@
 //! Configuration files: what is taken, what is refused, where it says so, and that nothing secret is told.
 
+mod binary;
 mod daemon;
 mod environment;
 mod examples;
