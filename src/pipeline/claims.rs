@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::config::{Delivery, Pipeline};
+use crate::config::{Delivery, LostPosition, Pipeline};
 use crate::consume::{Cluster, ConsumeError};
 use crate::events;
 use crate::lease::Lease;
@@ -164,6 +164,7 @@ impl Claimer {
     async fn claim_at_group_offsets(&self, logs: Vec<PartitionLog>) -> Result<Vec<Arc<Lease>>, WriteError> {
         let (start, on_lost) = (self.pipeline.source.start, self.pipeline.source.on_lost_position);
         let topics = self.pipeline.source.topics.clone();
+        let pipeline = self.pipeline.name.clone();
         let positions = self
             .ask_cluster(move |cluster| {
                 let partitions: Vec<_> = logs.iter().map(|log| log.partition.clone()).collect();
@@ -176,7 +177,7 @@ impl Claimer {
                 }
                 let position = |log: &PartitionLog, committed: Option<i64>| match committed {
                     Some(offset) if (log.low..=log.high).contains(&offset) => Ok(offset),
-                    Some(offset) => lost_group_offset(log, offset, on_lost),
+                    Some(offset) => lost_group_offset(&pipeline, log, offset, on_lost),
                     None => Ok(log.low),
                 };
                 let positions: Vec<_> = logs.iter().zip(committed).map(|(log, offset)| position(log, offset)).collect();
@@ -198,15 +199,21 @@ impl Claimer {
     }
 }
 
+/// There is no table for it in this delivery: the log and the metric keep what is lost.
 fn lost_group_offset(
+    pipeline: &str,
     log: &PartitionLog,
     committed: i64,
-    on_lost: crate::config::LostPosition,
+    on_lost: LostPosition,
 ) -> Result<i64, WriteError> {
-    use crate::config::LostPosition;
+    let go_on_at = |next: i64| {
+        let reason = format!("the group's committed offset is {committed}, the topic has {} to {}", log.low, log.high);
+        events::gap(pipeline, &log.partition, committed, next, &reason);
+        Ok(next)
+    };
     match on_lost {
-        LostPosition::Earliest => Ok(log.low),
-        LostPosition::Latest => Ok(log.high),
+        LostPosition::Earliest => go_on_at(log.low),
+        LostPosition::Latest => go_on_at(log.high),
         LostPosition::Stop => Err(WriteError::new(
             Disposition::Block,
             "lost-position",

@@ -81,6 +81,7 @@ async fn attempt<S: Session>(
         stored = session.lock_positions(pipeline).await?;
     }
     let mut claimed = Vec::with_capacity(request.candidates.len());
+    let mut gaps = Vec::new();
     for candidate in &request.candidates {
         let Some(position) = stored.iter().find(|position| position.partition == candidate.partition) else {
             // A topic that appeared between the resolving of the start and the assignment.
@@ -91,8 +92,8 @@ async fn attempt<S: Session>(
         };
         let (next_offset, gap) = next_offset(position, candidate, request.on_lost)?;
         if let Some(gap) = gap {
-            events::gap(pipeline, &gap.partition, gap.from, gap.to, &gap.reason);
             session.store_gap(pipeline, &gap).await?;
+            gaps.push(gap);
         }
         claimed.push(Position {
             partition: candidate.partition.clone(),
@@ -108,6 +109,9 @@ async fn attempt<S: Session>(
         CommitError::Aborted(error) => error,
         CommitError::Unknown(error) => WriteError { disposition: Disposition::Retry, ..error },
     })?;
+    for gap in gaps {
+        events::gap(pipeline, &gap.partition, gap.from, gap.to, &gap.reason);
+    }
     let lease =
         |position: Position| Arc::new(Lease::new(position.partition, position.owner_epoch, position.next_offset));
     Ok(ClaimOutcome::Claimed(claimed.into_iter().map(lease).collect()))

@@ -1,33 +1,20 @@
 //! What only an operator can mend: told, waited for, and of no concern to the other pipelines.
 
 use super::on_every_database;
-use super::scene::{PATIENCE, Scene, is_ready, plain};
+use super::scene::{PATIENCE, Scene, is_blocked, is_ready, plain};
 use crate::support::daemon::{Daemon, eventually};
 use crate::support::database::Kind;
 use crate::support::kafka::{self, Sent};
 
 on_every_database!(table_dropped_while_running, fail_fast);
 
-async fn has_rows(scene: &Scene) {
-    eventually("rows", PATIENCE, || async { scene.database.number("SELECT count(*) FROM ev").await > 500 }).await;
-}
-
-async fn is_blocked(daemon: &Daemon, cause: &str) {
-    eventually("it says what is wrong", PATIENCE, || async {
-        daemon
-            .get("/readyz")
-            .is_some_and(|(code, body)| code == 503 && body.contains("blocked") && body.contains(cause))
-    })
-    .await;
-}
-
 async fn table_dropped_while_running(kind: Kind) {
     let scene = Scene::new(kind).await;
     let load = scene.load(plain);
     let daemon = scene.ready().await;
-    has_rows(&scene).await;
+    scene.has_rows().await;
     scene.database.execute("DROP TABLE ev").await;
-    is_blocked(&daemon, "ev").await;
+    is_blocked(&daemon, "table ").await;
     let stopped_at = scene.positions().await;
     scene.create_ev().await;
     is_ready(&daemon).await;
@@ -57,7 +44,7 @@ async fn fail_fast(kind: Kind) {
     let load = scene.load(plain);
     let mut daemon = Daemon::start_with(&scene.file(), &["--fail-fast"], &[]);
     is_ready(&daemon).await;
-    has_rows(&scene).await;
+    scene.has_rows().await;
     scene.database.execute("DROP TABLE ev").await;
     assert_eq!(daemon.wait(PATIENCE).code(), Some(5), "{kind:?}:\n{}", daemon.log());
     scene.judge_logs();
@@ -80,15 +67,21 @@ async fn a_broken_pipeline_is_its_own_trouble() {
     let load = good.load(plain);
     let load_of_missing = missing.load(plain);
     let daemon = Daemon::start(folder.path());
-    is_blocked(&daemon, "ev").await;
+    is_blocked(&daemon, &format!("{}: blocked", missing.name)).await;
     is_blocked(&daemon, &format!("{}-1 offset 0", stops.topic)).await;
-    has_rows(&good).await;
+    good.has_rows().await;
     let before = good.positions().await;
     eventually("the good one goes on", PATIENCE, || async {
         let now = good.positions().await;
         before.iter().all(|(part, at)| now[part] > *at)
     })
     .await;
+    let failures = ["tidegate_pipeline_failures_total", "tidegate_blocked_total"].map(|name| {
+        let of = |scene: &Scene| daemon.metric(name, &[&format!("pipeline=\"{}\"", scene.name)]);
+        [of(&missing), of(&stops), of(&good)]
+    });
+    assert!(failures[0][0] >= 1.0 && failures[0][1..] == [0.0; 2], "{failures:?}");
+    assert!(failures[1][1] >= 1.0 && failures[1][2] == 0.0, "{failures:?}");
     missing.create_ev().await;
     missing.settle(&load_of_missing.finish()).await;
     good.settle(&load.finish()).await;

@@ -125,19 +125,24 @@ async fn killed_daemons_at_least_once(kind: Kind) {
     scene.judge_logs();
 }
 
-/// A killed daemon has its static membership back, and its partitions with it: no session has to run out.
+/// A killed daemon has its static membership back, and its partitions with it: no session has to run out. A busy machine
+/// may be slow once; a session of 6 s would have to run out each time.
 async fn restarted_daemon(kind: Kind) {
     let scene = Scene::new(kind).await;
     let load = scene.load(super::scene::plain);
     let mut daemon = scene.ready().await;
     let count = async || scene.database.number("SELECT count(*) FROM ev").await;
-    eventually("rows", PATIENCE, || async { count().await > 0 }).await;
-    daemon.kill();
-    let before = count().await;
-    let started = std::time::Instant::now();
-    let mut daemon = scene.daemon();
-    eventually("a new row", PATIENCE, || async { count().await > before }).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{kind:?}: the first row after {:?}", started.elapsed());
+    scene.has_rows().await;
+    let mut times = Vec::new();
+    while times.iter().all(|time| *time >= Duration::from_secs(5)) {
+        assert!(times.len() < 4, "{kind:?}: the first rows after {times:?}");
+        daemon.kill();
+        let before = count().await;
+        let started = std::time::Instant::now();
+        daemon = scene.daemon();
+        eventually("a new row", PATIENCE, || async { count().await > before }).await;
+        times.push(started.elapsed());
+    }
     assert!(daemon.is_running());
     scene.settle(&load.finish()).await;
     assert_eq!(daemon.stop(), 0);

@@ -5,6 +5,7 @@ mod blocked;
 mod ends;
 mod kills;
 mod load;
+mod lost;
 mod network;
 mod proxy;
 mod scene;

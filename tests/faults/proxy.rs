@@ -1,17 +1,25 @@
-//! A TCP proxy between a daemon and its database, which can be cut, and can lose the answer to a COMMIT.
+//! A TCP proxy between a daemon and its database, which can be cut, can stall, and can lose the answer to a COMMIT.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 #[derive(Default)]
 struct State {
     is_away: AtomicBool,
+    is_stalled: Mutex<bool>,
+    goes_on: Condvar,
     /// So many COMMITs still lose their answer.
     to_swallow: AtomicUsize,
     swallowed: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
+}
+
+impl State {
+    fn wait_while_stalled(&self) {
+        drop(self.goes_on.wait_while(self.is_stalled.lock().unwrap(), |is_stalled| *is_stalled).unwrap());
+    }
 }
 
 pub struct Proxy {
@@ -51,6 +59,13 @@ impl Proxy {
         }
     }
 
+    /// Keeps every byte for itself, in both directions, or lets them pass again. Connections stay open, and new ones are
+    /// taken.
+    pub fn stall(&self, is_stalled: bool) {
+        *self.state.is_stalled.lock().unwrap() = is_stalled;
+        self.state.goes_on.notify_all();
+    }
+
     /// The next COMMIT is executed, and its answer lost with the connection.
     pub fn swallow_next_commit(&self) {
         self.state.to_swallow.store(1, Ordering::SeqCst);
@@ -75,6 +90,7 @@ fn connect(client: TcpStream, target: &str, state: &Arc<State>) {
         let (state, is_mute) = (state.clone(), is_mute.clone());
         move || {
             relay(to_server.0, to_server.1, |bytes| {
+                state.wait_while_stalled();
                 if contains_commit(bytes) && take_one(&state.to_swallow) {
                     is_mute.store(true, Ordering::SeqCst);
                 }
@@ -85,6 +101,7 @@ fn connect(client: TcpStream, target: &str, state: &Arc<State>) {
     let state = state.clone();
     std::thread::spawn(move || {
         relay(server, client, |_| {
+            state.wait_while_stalled();
             let is_mute = is_mute.load(Ordering::SeqCst);
             if is_mute {
                 state.swallowed.fetch_add(1, Ordering::SeqCst);

@@ -233,6 +233,11 @@ impl Scene {
         entries.map(|entry| entry.path()).filter(is_log).map(read).collect()
     }
 
+    /// Waits for work that is done.
+    pub async fn has_rows(&self) {
+        eventually("rows", PATIENCE, || async { self.database.number("SELECT count(*) FROM ev").await > 500 }).await;
+    }
+
     /// Rows of `ev` by partition and offset.
     pub async fn stored(&self) -> BTreeMap<(i64, i64), Vec<(String, i64)>> {
         let columns = ["part", "off", "id", "seq"].map(|column| self.database.text(column)).join(", ");
@@ -311,6 +316,16 @@ impl Letter {
 pub async fn is_ready(daemon: &Daemon) {
     eventually("the daemon is ready", PATIENCE, || async {
         daemon.get("/readyz").is_some_and(|(code, _)| code == 200)
+    })
+    .await;
+}
+
+/// Waits until it says that it is blocked, and why.
+pub async fn is_blocked(daemon: &Daemon, cause: &str) {
+    eventually(&format!("it is blocked by {cause:?}"), PATIENCE, || async {
+        daemon
+            .get("/readyz")
+            .is_some_and(|(code, body)| code == 503 && body.contains("blocked") && body.contains(cause))
     })
     .await;
 }

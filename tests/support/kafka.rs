@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidegate::config::{Format, GroupProtocol, Instance, KeyFormat, LostPosition, Secret, Source, Start, Topics};
@@ -156,10 +156,12 @@ pub fn open_transaction(topic: &str, partition: i32, count: usize) -> Transactio
     let values: Vec<String> = (0..count).map(|n| n.to_string()).collect();
     let records = values.iter().map(|value| Sent { value: Some(value.as_bytes()), ..Sent::default() });
     send_all(&producer, topic, partition, records);
-    match end {
-        End::Commit => producer.commit_transaction(PATIENCE).expect("a commit"),
-        End::Abort => producer.abort_transaction(PATIENCE).expect("an abort"),
-    }
+    Transaction(producer)
+}
+
+/// `count` records in one transaction.
+pub fn transaction(topic: &str, partition: i32, count: usize, end: End) {
+    open_transaction(topic, partition, count).end(end);
 }
 
 /// The offset that the group has stored.
@@ -182,6 +184,61 @@ pub fn group_state(group: &str) -> (String, usize) {
         .iter()
         .find(|found| found.name() == group)
         .map_or((String::new(), 0), |found| (found.state().to_owned(), found.members().len()))
+}
+
+/// The generations of a group of the classic protocol, as its coordinator's log has them from a moment on.
+pub struct Generations {
+    group: String,
+    start: TopicPartitionList,
+}
+
+impl Generations {
+    const LOG: &str = "__consumer_offsets";
+
+    /// From now on.
+    pub fn of(group: &str) -> Self {
+        let client: BaseConsumer = config().create().expect("a client");
+        let mut start = TopicPartitionList::new();
+        for partition in 0..partitions_of(Self::LOG).expect("groups have been used before") as i32 {
+            let (_, end) = client.fetch_watermarks(Self::LOG, partition, PATIENCE).expect("a broker");
+            start.add_partition_offset(Self::LOG, partition, Offset::Offset(end)).expect("an offset");
+        }
+        Self { group: group.to_owned(), start }
+    }
+
+    /// The last one so far.
+    pub fn latest(&self) -> Option<i32> {
+        let client: BaseConsumer = config()
+            .set("group.id", unique("g"))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .expect("a client");
+        client.assign(&self.start).expect("an assignment");
+        let (mut unread, mut latest) = (self.start.count(), None);
+        let end = Instant::now() + PATIENCE;
+        while unread > 0 {
+            assert!(Instant::now() < end, "the end of {} was never reached", Self::LOG);
+            match client.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => latest = self.generation(message.key(), message.payload()).or(latest),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => unread -= 1,
+                Some(Err(error)) => panic!("{} cannot be read: {error}", Self::LOG),
+                None => {}
+            }
+        }
+        latest
+    }
+
+    /// A record with a key of version 2 is a group's state: version, protocol type, generation ...
+    fn generation(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<i32> {
+        let group = self.group.as_bytes();
+        let wanted = [&2_i16.to_be_bytes(), &(group.len() as i16).to_be_bytes(), group].concat();
+        let value = value.filter(|_| key == Some(&wanted))?;
+        assert!(value[1] < 4, "a newer form of the group's state: {}", value[1]);
+        let after_type = 4 + usize::from(u16::from_be_bytes([value[2], value[3]]));
+        Some(i32::from_be_bytes(value[after_type..after_type + 4].try_into().expect("four bytes")))
+    }
 }
 
 /// Another client's member of a group that takes a static instance over.
