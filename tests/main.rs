@@ -9,6 +9,7 @@ mod mysql;
 mod pipeline;
 mod postgres;
 mod produce;
+mod security;
 mod sqlite;
 mod support;
 mod walls;

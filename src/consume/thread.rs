@@ -382,7 +382,8 @@ impl Worker {
     fn trouble(&mut self, scope: Scope, error: ConsumeError) {
         if self.troubles.note(scope, &error) {
             tracing::warn!(group = self.group, class = error.class, "{error}");
-            self.tell(Event::Problem(error));
+            let worst = self.troubles.worst().cloned().unwrap_or(error);
+            self.tell(Event::Problem(worst));
         }
     }
 

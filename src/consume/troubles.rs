@@ -1,9 +1,13 @@
 //! What is wrong with Kafka at present: each trouble is told once in a while, and once more when it has passed.
+//!
+//! One cause shows in many errors: refused credentials are followed by "all brokers are down". What only an operator can
+//! mend is therefore not hidden behind what passes by itself.
 
 use std::time::{Duration, Instant};
 
 use super::ConsumeError;
 use crate::offsets::TopicPartition;
+use crate::retry::Disposition;
 
 /// librdkafka repeats itself several times a second while brokers are down.
 const TELL_AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -42,7 +46,7 @@ impl Scope {
 #[derive(Debug)]
 struct Trouble {
     scope: Scope,
-    class: &'static str,
+    error: ConsumeError,
     told: Instant,
     seen: Instant,
 }
@@ -58,7 +62,7 @@ impl Troubles {
     /// Notes an error. Returns whether it is to be told.
     pub(super) fn note(&mut self, scope: Scope, error: &ConsumeError) -> bool {
         let now = Instant::now();
-        if let Some(known) = self.0.iter_mut().find(|known| known.scope == scope && known.class == error.class) {
+        if let Some(known) = self.0.iter_mut().find(|known| known.scope == scope && known.error.class == error.class) {
             known.seen = now;
             let is_due = now.duration_since(known.told) >= TELL_AGAIN_AFTER;
             if is_due {
@@ -66,8 +70,14 @@ impl Troubles {
             }
             return is_due;
         }
-        self.0.push(Trouble { scope, class: error.class, told: now, seen: now });
+        self.0.push(Trouble { scope, error: error.clone(), told: now, seen: now });
         true
+    }
+
+    /// The one that an operator should hear of: the latest of those that only he can mend, else the latest.
+    pub(super) fn worst(&self) -> Option<&ConsumeError> {
+        let errors = || self.0.iter().rev().map(|trouble| &trouble.error);
+        errors().find(|error| error.disposition == Disposition::Block).or_else(|| errors().next())
     }
 
     /// A broker answers.
@@ -111,7 +121,6 @@ impl Troubles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retry::Disposition;
 
     fn error(class: &'static str) -> ConsumeError {
         ConsumeError { disposition: Disposition::Retry, class, message: String::new() }
@@ -134,6 +143,17 @@ mod tests {
         assert!(troubles.group_answered());
         assert!(!troubles.group_answered(), "it passed before");
         assert!(troubles.note(Scope::Group, &error("a")), "a new one");
+    }
+
+    #[test]
+    fn what_must_be_mended_is_not_hidden_by_what_follows_from_it() {
+        let mut troubles = Troubles::default();
+        troubles.note(Scope::Brokers, &error("timeout"));
+        assert_eq!(troubles.worst(), Some(&error("timeout")));
+        let refused = ConsumeError { disposition: Disposition::Block, ..error("authentication") };
+        troubles.note(Scope::Brokers, &refused);
+        troubles.note(Scope::Brokers, &error("broker_down"));
+        assert_eq!(troubles.worst(), Some(&refused));
     }
 
     #[test]

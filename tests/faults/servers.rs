@@ -1,81 +1,18 @@
 //! Servers that die and return: an own Kafka, PostgreSQL and MariaDB, killed with SIGKILL and started again.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::scene::{PATIENCE, Scene, plain};
 use crate::support::daemon::eventually;
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::kafka;
-
-/// A set of servers that nobody else uses.
-struct Servers {
-    home: tempfile::TempDir,
-    ports: [(&'static str, u16); 4],
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-impl Servers {
-    fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("tidegate-faults-").tempdir().expect("a temporary folder");
-        let names = ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT", "POSTGRES_PORT", "MARIADB_PORT"];
-        Self { home, ports: names.map(|name| (name, free_port())) }
-    }
-
-    fn port(&self, name: &str) -> u16 {
-        self.ports.iter().find(|(known, _)| *known == name).expect("one of them").1
-    }
-
-    /// `scripts/services`, for this set; whether it worked, and what it said.
-    fn run(&self, arguments: &[&str]) -> Result<(), String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/services");
-        let log: PathBuf = self.home.path().join("services.log");
-        let output = std::fs::File::create(&log).expect("our folder");
-        // To a file: the servers inherit the output, and a pipe would stay open as long as they live.
-        let status = Command::new(script)
-            .args(arguments)
-            .env("SERVICES_HOME", self.home.path())
-            .env("SERVICES_CACHE", cache())
-            .envs(self.ports.iter().map(|(name, port)| (name, port.to_string())))
-            .stdout(output.try_clone().expect("a descriptor"))
-            .stderr(output)
-            .status()
-            .expect("bash runs it");
-        if status.success() { Ok(()) } else { Err(std::fs::read_to_string(log).unwrap_or_default()) }
-    }
-
-    fn dies_and_returns(&self, name: &str, down: Duration) {
-        self.run(&["kill", name]).expect("it runs");
-        std::thread::sleep(down);
-        self.run(&["up", name]).expect("it starts with its data");
-    }
-}
-
-fn cache() -> PathBuf {
-    std::env::var_os("SERVICES_CACHE")
-        .map_or_else(|| std::env::temp_dir().join("tidegate-services-cache"), PathBuf::from)
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        let _ = self.run(&["wipe"]);
-    }
-}
+use crate::support::servers::Servers;
 
 #[test]
 fn servers_that_die_and_return() {
-    let servers = Servers::new();
-    if let Err(cause) = servers.run(&["up", "kafka", "postgres", "mariadb"]) {
-        let is_ci = std::env::var_os("CI").is_some();
-        assert!(!is_ci, "servers of our own must start in CI: {cause}");
-        eprintln!("NOT RUN: servers_that_die_and_return, because scripts/services cannot start servers here: {cause}");
+    let Some(servers) = Servers::start("servers_that_die_and_return", &["kafka", "postgres", "mariadb"]) else {
         return;
-    }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let postgres = format!("postgres://postgres@127.0.0.1:{}/postgres", servers.port("POSTGRES_PORT"));
@@ -83,6 +20,13 @@ fn servers_that_die_and_return() {
         exactly_once(&servers, Kind::Postgres, &postgres, "postgres").await;
         exactly_once(&servers, Kind::MariaDb, &mariadb, "mariadb").await;
     });
+}
+
+fn dies_and_returns(servers: &Servers, name: &str) {
+    servers.run(&["kill", name]).expect("it runs");
+    // Longer than the first tries to reach it again.
+    std::thread::sleep(Duration::from_secs(2));
+    servers.run(&["up", name]).expect("it starts with its data");
 }
 
 async fn exactly_once(servers: &Servers, kind: Kind, url: &str, database: &str) {
@@ -100,9 +44,9 @@ async fn exactly_once(servers: &Servers, kind: Kind, url: &str, database: &str) 
         })
         .await;
     };
-    eventually("rows", PATIENCE, || async { scene.database.number("SELECT count(*) FROM ev").await > 500 }).await;
+    scene.has_rows().await;
     for name in [database, "kafka", database] {
-        tokio::task::block_in_place(|| servers.dies_and_returns(name, Duration::from_secs(2)));
+        tokio::task::block_in_place(|| dies_and_returns(servers, name));
         progress(name).await;
         assert!(daemon.is_running(), "{}", daemon.log());
     }

@@ -5,4 +5,5 @@ pub mod daemon;
 pub mod database;
 pub mod kafka;
 pub mod pipeline;
+pub mod servers;
 pub mod services;
