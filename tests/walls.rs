@@ -105,3 +105,27 @@ fn the_database_folders_do_not_know_each_other() {
         }
     }
 }
+
+/// The table of promises in ARCHITECTURE.md: each cell of tests is paths, each followed by functions in that file.
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let (_, section) = page.split_once("## The promises and their tests").expect("the table");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= 20, "{rows:?}");
+    for row in rows {
+        let tests = row.split('|').nth(2).expect("a cell of tests");
+        let (mut text, mut named) = (String::new(), 0);
+        for name in tests.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                text = fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            } else {
+                assert!(text.contains(&format!("fn {name}(")), "no test {name}: {row}");
+                named += 1;
+            }
+        }
+        assert!(named > 0, "no test: {row}");
+    }
+}

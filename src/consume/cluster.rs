@@ -151,7 +151,11 @@ impl Cluster {
             .collect()
     }
 
-    fn topic_ids(&self, partitions: &[TopicPartition]) -> Result<HashMap<String, String>, ConsumeError> {
+    /// The id of each topic of these partitions (KIP-516); none where the broker has none.
+    ///
+    /// # Errors
+    /// As [`Cluster::partitions`].
+    pub fn topic_ids(&self, partitions: &[TopicPartition]) -> Result<HashMap<String, String>, ConsumeError> {
         let topics: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
         let what = || format!("the ids of {}", topics.join(", "));

@@ -16,6 +16,8 @@ use crate::status::Status;
 use crate::write::error::WriteError;
 use crate::write::{ClaimOutcome, ClaimRequest, Destination};
 
+use super::identity::Identities;
+
 /// How the status calls it.
 const PART: &str = "claim";
 
@@ -72,6 +74,7 @@ pub struct Claimer {
     pub destination: Arc<dyn Destination>,
     pub status: Arc<Status>,
     pub wanted: Arc<Wanted>,
+    pub identities: Arc<Identities>,
     /// Host, process and a random part: who the positions say owns them.
     pub owner: String,
     pub granted: mpsc::UnboundedSender<Granted>,
@@ -130,6 +133,7 @@ impl Claimer {
         if self.pipeline.sink.delivery == Delivery::AtLeastOnce {
             return self.claim_at_group_offsets(logs).await;
         }
+        self.identities.note(&logs);
         let mut request = ClaimRequest {
             owner: self.owner.clone(),
             candidates: logs,

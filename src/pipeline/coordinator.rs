@@ -22,6 +22,7 @@ use crate::write::error::WriteError;
 use crate::write::{self, Destination, Prepared};
 
 use super::claims::{Claimer, Granted, Wanted};
+use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
 use super::turned_true;
 
@@ -83,6 +84,7 @@ struct Coordinator {
     is_prepared: watch::Sender<bool>,
     ending: watch::Sender<bool>,
     wanted: Arc<Wanted>,
+    identities: Arc<Identities>,
     /// Granted partitions, their lease and the index of their lane.
     leases: BTreeMap<TopicPartition, (Arc<Lease>, usize)>,
     /// What the group says is ours.
@@ -116,6 +118,7 @@ impl Coordinator {
             is_prepared: watch::Sender::new(false),
             ending: watch::Sender::new(false),
             wanted: Arc::default(),
+            identities: Arc::default(),
             leases: BTreeMap::new(),
             assigned: BTreeSet::new(),
             generation: 0,
@@ -137,6 +140,9 @@ impl Coordinator {
         self.tasks.spawn(prepare(self.destination.clone(), self.setting.status.clone(), prepared_sender));
         let (granted_sender, mut granted) = mpsc::unbounded_channel();
         self.tasks.spawn(self.claimer(granted_sender).run());
+        let (others_sender, mut others) = mpsc::unbounded_channel();
+        let source = self.setting.pipeline.source.clone();
+        self.tasks.spawn(identity::watch(source, self.identities.clone(), others_sender));
         let mut stop = self.setting.stop.clone();
         loop {
             tokio::select! {
@@ -152,6 +158,7 @@ impl Coordinator {
                 Some(event) = events.recv() => self.handle(event).await?,
                 Some(granted) = granted.recv() => self.read(granted),
                 Some(report) = self.reports.recv() => self.account(report),
+                Some(partitions) = others.recv() => self.claim_again(partitions),
                 () = next_reclaim(&self.reclaims) => self.reclaim(),
                 Some(Err(_)) = self.tasks.join_next() => return Err(Failure::Panicked),
             }
@@ -164,6 +171,7 @@ impl Coordinator {
             destination: self.destination.clone(),
             status: self.setting.status.clone(),
             wanted: self.wanted.clone(),
+            identities: self.identities.clone(),
             owner: owner(),
             granted,
             prepared: self.is_prepared.subscribe(),
@@ -196,10 +204,7 @@ impl Coordinator {
             Event::Problem(problem) => self.report_kafka(Some(problem)),
             Event::Recovered => self.report_kafka(None),
             Event::Fatal(error) => return Err(Failure::Fatal(error)),
-            Event::PositionLost(partitions) => {
-                self.end_leases(&partitions);
-                self.wanted.add(partitions.into_iter().filter(|p| self.assigned.contains(p)), self.generation);
-            }
+            Event::PositionLost(partitions) => self.claim_again(partitions),
             Event::Statistics(statistics) => {
                 events::buffered(self.setting.budget.used());
                 for partition in statistics {
@@ -321,6 +326,12 @@ impl Coordinator {
         self.consumer.forget(partitions.to_vec());
     }
 
+    /// What is read of these partitions may not be what was claimed.
+    fn claim_again(&mut self, partitions: Vec<TopicPartition>) {
+        self.end_leases(&partitions);
+        self.wanted.add(partitions.into_iter().filter(|p| self.assigned.contains(p)), self.generation);
+    }
+
     fn end_lease(&mut self, partition: &TopicPartition) {
         if let Some((lease, lane)) = self.leases.remove(partition) {
             lease.end();
@@ -342,6 +353,7 @@ impl Coordinator {
     async fn revoke(&mut self, partitions: Vec<TopicPartition>, drained: &sync_mpsc::SyncSender<Positions>) {
         events::revoked(self.name(), &partitions);
         self.wanted.remove(&partitions);
+        self.identities.forget(&partitions);
         self.reclaims.retain(|(_, partition)| !partitions.contains(partition));
         for partition in &partitions {
             self.assigned.remove(partition);

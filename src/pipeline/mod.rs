@@ -8,6 +8,7 @@
 
 mod claims;
 mod coordinator;
+mod identity;
 mod lane;
 mod store;
 

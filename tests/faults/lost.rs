@@ -119,6 +119,28 @@ async fn topic_created_again_under_a_running_daemon() {
     scene.judge_logs();
 }
 
+/// And where the new topic soon reaches as far as the reader stood, so that nothing in the reading shows it. What comes
+/// before it is noticed is stored; the decision is the operator's all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn longer_topic_created_again_under_a_running_daemon() {
+    let scene = Scene::new(Kind::Postgres).await;
+    produce(&scene, 0, 100);
+    let daemon = scene.ready().await;
+    is_at(&scene, 100).await;
+    kafka::delete(&scene.topic);
+    kafka::create(&scene.topic, PARTITIONS);
+    produce(&scene, 1_000, 150);
+    is_blocked(&daemon, "the topic was deleted and created again").await;
+    assert_eq!(daemon.stop(), 0);
+    let daemon = Daemon::start_with(&scene.file(), &[], &[("TIDEGATE__SOURCE__ON_LOST_POSITION", "earliest")]);
+    eventually("all of the new topic", PATIENCE, || async {
+        let all = "SELECT count(DISTINCT seq) FROM ev WHERE seq >= 1000";
+        scene.database.number(all).await == 150
+    })
+    .await;
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// At-least-once has only the group's offset to lose.
 #[tokio::test(flavor = "multi_thread")]
 async fn group_offset_lost_at_least_once() {
