@@ -12,7 +12,7 @@ mod orders;
 #[allow(dead_code, reason = "the tests need more of it")]
 mod support;
 
-use support::database::{ALL, Kind};
+use support::database::ALL;
 
 /// The size of the comparisons with other systems in docs/performance.md.
 const ROWS: u64 = 2_000_000;
