@@ -172,6 +172,7 @@ pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_letter
         ("stale", counts.stale),
         ("unmatched", counts.unmatched),
         ("ignored", counts.ignored),
+        ("filtered", counts.filtered),
     ];
     for (outcome, rows) in outcomes {
         let labels = [("pipeline", pipeline.to_owned()), ("table", table.to_owned()), ("outcome", outcome.to_owned())];

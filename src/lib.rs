@@ -20,5 +20,6 @@ pub mod records;
 pub mod retry;
 pub mod rows;
 pub mod status;
+pub mod transform;
 pub mod types;
 pub mod write;

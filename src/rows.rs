@@ -112,6 +112,17 @@ pub struct InputColumn {
     pub key: bool,
 }
 
+/// A column of a statement's result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputColumn {
+    pub name: String,
+    /// The nearest type; the target may want another, which the value is cast to.
+    pub ty: ColumnType,
+    pub nullable: bool,
+    /// The input column that this is a bare reference to: it keeps presence and JSON-ness.
+    pub passes: Option<String>,
+}
+
 /// The typed input of a pipeline: what the decoder fills.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputSchema {

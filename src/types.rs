@@ -79,6 +79,39 @@ impl ColumnType {
     }
 }
 
+impl ColumnType {
+    /// Can a computed value of this type be stored in a column of type `to`, by a conversion that is checked row by
+    /// row? Nothing is rounded but numbers into floating-point columns; nothing becomes text, nor comes from it,
+    /// unless the statement casts it.
+    pub fn converts_to(&self, to: &Self) -> bool {
+        use ColumnType::{Decimal, Enum, Float32, Float64, Json, List, Numeric, Text, Timestamp, TimestampTz, Uuid};
+        match (self, to) {
+            (from, to) if from == to => true,
+            (Text, Enum | Json | Uuid) | (Enum | Json | Uuid, Text) | (TimestampTz, Timestamp) => true,
+            (Float32, Float64) | (Float64, Float32) => true,
+            (List(from), List(to)) => from.is_integer() && to.is_integer(),
+            (from, Float32 | Float64) => from.is_exact(),
+            // Beyond Arrow's decimals a number travels as text, whose digits nobody counts before the database does.
+            (Decimal { scale, .. }, Decimal { precision, scale: kept }) if *precision > MAX_ARROW_DECIMAL => {
+                scale <= kept
+            }
+            (from, Decimal { .. }) => from.is_exact(),
+            (from, Numeric) => from.is_exact(),
+            (from, to) => from.is_exact() && to.is_integer(),
+        }
+    }
+
+    pub fn is_integer(&self) -> bool {
+        use ColumnType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+        matches!(self, Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64)
+    }
+
+    /// An integer, or a decimal that can be computed with.
+    fn is_exact(&self) -> bool {
+        self.is_integer() || matches!(self, Self::Decimal { precision, .. } if *precision <= MAX_ARROW_DECIMAL)
+    }
+}
+
 /// As `[source.columns]` writes it.
 impl fmt::Display for ColumnType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

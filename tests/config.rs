@@ -8,6 +8,7 @@ mod hostile;
 mod secrets;
 mod values;
 mod wrong;
+mod wrong_merge;
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 mod config;
 mod consume;
 mod faults;
+mod merge;
 mod metrics;
 mod mysql;
 mod pipeline;
@@ -12,4 +13,5 @@ mod produce;
 mod security;
 mod sqlite;
 mod support;
+mod transform;
 mod walls;

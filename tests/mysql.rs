@@ -107,7 +107,16 @@ pub async fn plan(session: &mut MySqlSession, table: &str, mode: Mode, key: &[&s
         .collect();
     let index = |name: &&str| columns.iter().position(|column| column.column.name == **name).expect("a known column");
     let key = key.iter().map(index).collect();
-    TablePlan { table, mode, columns, key, deletes: DeletePlan::Ignore, version: None, missing: Missing::Null }
+    TablePlan {
+        table,
+        mode,
+        columns,
+        key,
+        deletes: DeletePlan::Ignore,
+        version: None,
+        missing: Missing::Null,
+        merge: Vec::new(),
+    }
 }
 
 /// A step over columns of these indexes; the record of row i is 100 + i.

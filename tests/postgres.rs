@@ -142,7 +142,16 @@ fn plan_of(table: CatalogTable, mode: Mode) -> TablePlan {
         Some(unique) => unique.columns.iter().map(|&column| place(&table.columns[column].name)).collect(),
         None => Vec::new(),
     };
-    TablePlan { table, mode, columns, key, deletes: DeletePlan::Ignore, version: None, missing: Missing::Null }
+    TablePlan {
+        table,
+        mode,
+        columns,
+        key,
+        deletes: DeletePlan::Ignore,
+        version: None,
+        missing: Missing::Null,
+        merge: Vec::new(),
+    }
 }
 
 async fn plan(session: &mut PostgresSession, table: &str, mode: Mode) -> TablePlan {

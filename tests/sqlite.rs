@@ -80,7 +80,16 @@ async fn plan(session: &mut SqliteSession, table: &str, mode: Mode) -> TablePlan
     let written = table.columns.iter().filter(|column| !column.generated).cloned();
     let columns: Vec<_> = written.enumerate().map(|(input, column)| PlanColumn { column, input }).collect();
     let key = table.unique.first().map(|index| index.columns.clone()).unwrap_or_default();
-    TablePlan { table, mode, columns, key, deletes: DeletePlan::Hard, version: None, missing: Missing::Null }
+    TablePlan {
+        table,
+        mode,
+        columns,
+        key,
+        deletes: DeletePlan::Hard,
+        version: None,
+        missing: Missing::Null,
+        merge: Vec::new(),
+    }
 }
 
 fn step(action: Action, columns: &[usize], arrays: Vec<ArrayRef>) -> Step {

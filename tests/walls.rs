@@ -55,6 +55,7 @@ fn the_databases_client_is_named_in_write_alone() {
 #[test]
 fn the_query_engine_is_named_in_transform_alone() {
     assert_only_in("datafusion", &["transform/"]);
+    assert_only_in("tidegate_sql", &["transform/"]);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Pipeline};
+use crate::config::{self, Pipeline, Problems};
 use crate::consume::{Cluster, ConsumeError};
 use crate::offsets::PartitionLog;
+use crate::pipeline::Queries;
 use crate::write;
 
 use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
@@ -39,8 +40,10 @@ impl Check {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
         config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
         let pipelines = config::load_pipelines(&self.files, &context.environment)?;
+        let queries = Problems::of(pipelines.iter().map(Queries::plan))?;
         let runtime = runtime()?;
-        let findings: Vec<Findings> = pipelines.iter().map(|pipeline| runtime.block_on(look(pipeline))).collect();
+        let look = |(pipeline, queries)| runtime.block_on(look(pipeline, queries));
+        let findings: Vec<Findings> = pipelines.iter().zip(&queries).map(look).collect();
         runtime.shutdown_background();
         match self.output {
             Output::Json => println!("{}", serde_json::to_string_pretty(&findings).expect("strings only")),
@@ -62,7 +65,7 @@ impl Findings {
     }
 }
 
-async fn look(pipeline: &Pipeline) -> Findings {
+async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
     let mut findings = Findings {
         pipeline: pipeline.name.clone(),
         ok: vec!["the file is right".to_owned()],
@@ -81,8 +84,11 @@ async fn look(pipeline: &Pipeline) -> Findings {
         }
         Err(error) => findings.problems.push(error.message),
     }
-    match write::open(pipeline).check().await {
+    match write::open(pipeline, queries.outputs()).check().await {
         Ok(Ok(prepared)) => {
+            if let Err(problems) = queries.compile(pipeline, &prepared) {
+                findings.problems.extend(problems);
+            }
             for plan in prepared.tables.iter() {
                 let key: Vec<&str> = plan.key.iter().map(|index| plan.columns[*index].column.name.as_str()).collect();
                 let key = if key.is_empty() { "no key".to_owned() } else { format!("key {}", key.join(", ")) };

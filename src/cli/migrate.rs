@@ -24,7 +24,7 @@ impl Migrate {
                 print!("{}", write::ddl(&pipeline.sink));
                 continue;
             }
-            let migrate = async { write::open(&pipeline).migrate().await };
+            let migrate = async { write::open(&pipeline, vec![None; pipeline.tables.len()]).migrate().await };
             let migrated = runtime()?.block_on(migrate);
             migrated.map_err(|error| Stop::new(1, format!("{}: {error}", pipeline.name)))?;
             println!("{}: Tidegate's tables are there.", pipeline.name);

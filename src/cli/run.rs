@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{self, Daemon, Pipeline};
+use crate::config::{self, Daemon, Pipeline, Problems};
 use crate::http::{self, Pages};
-use crate::pipeline::{Ending, Supervision, supervise};
+use crate::pipeline::{Ending, Queries, Supervision, supervise};
 use crate::status::Status;
 
 use super::{CONFIGURATION_WRONG, Context, Stop, logging, runtime};
@@ -40,6 +40,8 @@ impl Run {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
         let daemon = config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
         let (pipelines, warnings) = config::load_pipelines_with_warnings(&self.files, &context.environment)?;
+        // All mistakes of all statements, before anything is connected.
+        Problems::of(pipelines.iter().map(Queries::plan))?;
         logging::install(&daemon.log)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let supervision = Supervision {

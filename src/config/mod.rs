@@ -12,6 +12,7 @@ mod interpolate;
 mod kafka;
 mod layer;
 mod load;
+mod merge;
 mod node;
 mod parse;
 mod problem;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::rows::{BytesEncoding, ColumnSource, TimeUnit};
+use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
 pub use environment::Environment;
@@ -97,6 +98,16 @@ pub enum Topics {
     List(Vec<String>),
     /// A regular expression that begins with `^`.
     Pattern(String),
+}
+
+impl Topics {
+    /// The topics that are known by name.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::List(names) => names,
+            Self::Pattern(_) => &[],
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +181,21 @@ pub struct SourceColumn {
     pub default: Option<String>,
 }
 
+impl SourceColumn {
+    /// The column as the decoder fills it, with this type.
+    pub fn input(&self, ty: ColumnType) -> InputColumn {
+        InputColumn {
+            name: self.name.clone(),
+            ty,
+            source: self.source.clone(),
+            unit: self.unit,
+            encoding: self.encoding.unwrap_or(BytesEncoding::Base64),
+            default: self.default.clone(),
+            key: false,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Sink {
     pub database: Database,
@@ -227,6 +253,71 @@ pub struct Table {
     /// The column that orders versions: a row is applied if its value is not below the stored one.
     pub version: Option<String>,
     pub missing: Missing,
+    /// What makes the rows out of the input; `None`: the record's fields go to the columns of the same names.
+    pub sql: Option<Sql>,
+    pub filtered: Filtered,
+    /// With [`Mode::Merge`]: what each column that is not in the key does, in the file's order.
+    pub merge: Vec<MergeColumn>,
+}
+
+/// A statement of the file, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sql {
+    pub text: String,
+    /// The place of its first character.
+    pub place: Place,
+}
+
+impl Sql {
+    /// The place of a line and a column of the statement, both from 1.
+    pub fn place_of(&self, line: usize, column: usize) -> Place {
+        match &self.place {
+            Place::Text { file, line: first, column: indent } => Place::Text {
+                file: file.clone(),
+                line: first + line - 1,
+                column: if line == 1 { indent + column - 1 } else { column },
+            },
+            elsewhere => elsewhere.clone(),
+        }
+    }
+}
+
+/// What a row does that its statement's WHERE leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filtered {
+    /// Nothing: a row that was stored before stays.
+    Ignore,
+    /// The row of its key is deleted, as `deletes` says.
+    Delete,
+}
+
+/// A column of `merge`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeColumn {
+    pub column: String,
+    pub function: MergeFunction,
+}
+
+/// How a partial value meets the stored one. A null changes nothing; see docs/rollups.md.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeFunction {
+    Sum,
+    /// Adds counts up: as `Sum`, of whole numbers.
+    Count,
+    Min,
+    Max,
+    /// The value that has the lowest `by`; among equals the one that came first.
+    First {
+        by: String,
+    },
+    /// The value that has the highest `by`; among equals the one that came last.
+    Last {
+        by: String,
+    },
+    BitOr,
+    /// RFC 7396.
+    JsonMerge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -240,6 +331,8 @@ pub enum Mode {
     Upsert,
     /// A record changes the row of its key; where there is none it is passed over and counted.
     Update,
+    /// A record is added to the row of its key, column by column, as `merge` says.
+    Merge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use ::config::{Value, ValueKind};
 
 use super::environment::Environment;
 use super::interpolate::{self, Context};
-use super::parse;
+use super::parse::{self, Places};
 use super::problem::{Place, Problem, Problems, Rule, printable};
 
 /// A value and where it was written.
@@ -16,6 +16,8 @@ pub struct Node {
     pub place: Place,
     /// The place of its key.
     pub key: Place,
+    /// The place of its first character, where it is a text.
+    pub text: Place,
     /// It holds what a `${..}` put in: not to be shown.
     pub hidden: bool,
     pub kind: Kind,
@@ -78,7 +80,7 @@ impl Builder<'_> {
     }
 
     fn node(&mut self, value: Value, path: &str) -> Node {
-        let (place, key) = parse::places(value.origin(), &self.file);
+        let Places { value: place, key, text: text_at } = parse::places(value.origin(), &self.file);
         let mut hidden = false;
         let kind = match value.kind {
             ValueKind::Nil => Kind::Broken,
@@ -104,7 +106,7 @@ impl Builder<'_> {
                 Kind::Table(named)
             }
         };
-        Node { place, key, hidden, kind }
+        Node { place, key, text: text_at, hidden, kind }
     }
 
     fn text(&mut self, text: String, place: &Place, path: &str) -> Kind {

@@ -1,7 +1,8 @@
 //! A file's text -> values with their places.
 //!
 //! The layering crate keeps one text per value, its origin. The place is written into it: `line:column` of the value,
-//! `@`, `line:column` of its key; for a value from the environment, `$` and the variable's name.
+//! `@`, `line:column` of its key, and for a text `#` and the place of its first character; for a value from the
+//! environment, `$` and the variable's name.
 
 use std::io::Read;
 use std::path::Path;
@@ -95,7 +96,10 @@ impl Reader<'_> {
     fn value(&mut self, value: &Spanned<DeValue<'_>>, key_at: &str) -> Value {
         let start = value.span().start;
         let at = self.lines.text(start);
-        let origin = format!("{at}@{key_at}");
+        let mut origin = format!("{at}@{key_at}");
+        if matches!(value.get_ref(), DeValue::String(_)) {
+            origin = format!("{origin}#{}", self.lines.text(start + self.lines.quote(start)));
+        }
         let kind = match value.get_ref() {
             DeValue::String(text) => ValueKind::String(text.clone().into_owned()),
             DeValue::Boolean(value) => ValueKind::Boolean(*value),
@@ -146,6 +150,15 @@ impl<'a> Lines<'a> {
         (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 
+    /// How many bytes the opening quote takes of the text that begins at `offset`, the line break after it included.
+    fn quote(&self, offset: usize) -> usize {
+        let text = &self.text[offset..];
+        let quote = ["\"\"\"\r\n", "\"\"\"\n", "\"\"\"", "'''\r\n", "'''\n", "'''"]
+            .iter()
+            .find(|quote| text.starts_with(**quote));
+        quote.map_or(1, |quote| quote.len())
+    }
+
     fn text(&self, offset: usize) -> String {
         let (line, column) = self.position(offset);
         format!("{line}:{column}")
@@ -162,14 +175,24 @@ pub fn variable_origin(name: &str) -> String {
     format!("${name}")
 }
 
-/// The places of a value and of its key, from its origin.
-pub fn places(origin: Option<&str>, file: &Arc<Path>) -> (Place, Place) {
-    let Some(origin) = origin else { return (Place::File(Arc::clone(file)), Place::File(Arc::clone(file))) };
+/// Where a value stands.
+pub struct Places {
+    pub value: Place,
+    pub key: Place,
+    /// The first character, where the value is a text.
+    pub text: Place,
+}
+
+/// The places of a value, from its origin.
+pub fn places(origin: Option<&str>, file: &Arc<Path>) -> Places {
+    let all = |place: Place| Places { value: place.clone(), key: place.clone(), text: place };
+    let Some(origin) = origin else { return all(Place::File(Arc::clone(file))) };
     if let Some(name) = origin.strip_prefix('$') {
-        return (Place::variable(name), Place::variable(name));
+        return all(Place::variable(name));
     }
-    let (value, key) = origin.split_once('@').unwrap_or((origin, origin));
-    (text_place(value, file), text_place(key, file))
+    let (value, rest) = origin.split_once('@').unwrap_or((origin, origin));
+    let (key, text) = rest.split_once('#').unwrap_or((rest, value));
+    Places { value: text_place(value, file), key: text_place(key, file), text: text_place(text, file) }
 }
 
 fn text_place(at: &str, file: &Arc<Path>) -> Place {

@@ -179,6 +179,21 @@ impl Problems {
         others.0.into_iter().for_each(|problem| self.push(problem));
     }
 
+    /// All values, or the problems of all.
+    ///
+    /// # Errors
+    /// The problems of every result that has some.
+    pub fn of<T>(results: impl IntoIterator<Item = Result<T, Self>>) -> Result<Vec<T>, Self> {
+        let (mut values, mut all) = (Vec::new(), Self::new());
+        for result in results {
+            match result {
+                Ok(value) => values.push(value),
+                Err(problems) => all.extend(problems),
+            }
+        }
+        all.check().map(|()| values)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -5,12 +5,14 @@ use schemars::JsonSchema;
 
 use super::columns::{Columns, RawColumn};
 use super::kafka::Properties;
+use super::merge::MergeColumns;
 use super::node::{Kind, Node};
 use super::problem::Problems;
 use super::read::{Given, Read, Section, Setting, choices, section, setting, wrong_type};
 use super::units::{ByteSize, Span};
 use super::{
-    BadRecords, DeadLetters, Delivery, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing, Mode,
+    BadRecords, DeadLetters, Delivery, Filtered, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing,
+    Mode,
 };
 
 type List = Vec<Given<String>>;
@@ -153,8 +155,8 @@ pub struct RawTable {
     pub name: Setting<String>,
     /// What a record does. Default: `append`, or `upsert` where `key` is set.
     pub mode: Setting<Mode>,
-    /// The columns by which a row is found; the table needs a unique index over them. Default for `upsert` and
-    /// `update`: the table's primary key.
+    /// The columns by which a row is found; the table needs a unique index over them. Default for `upsert`, `update`
+    /// and `merge`: the table's primary key.
     #[schemars(extend("examples" = [["order_id"]]))]
     pub key: Setting<List>,
     /// What a tombstone (a record without value) does: `hard` deletes the row, `soft(column)` sets that column to the
@@ -167,12 +169,21 @@ pub struct RawTable {
     /// What a field that is absent from the record does to its column.
     #[schemars(extend("default" = "null"))]
     pub missing: Setting<Missing>,
+    /// A SELECT over `input`, whose columns [source.columns] declares with their types; its columns go to the table's
+    /// columns of the same names. Without it the record's fields do. See docs/sql.md.
+    #[schemars(extend("examples" = ["SELECT order_id, upper(sku) AS sku, quantity * price AS total FROM input WHERE quantity > 0"]))]
+    pub sql: Setting<String>,
+    /// What becomes of the row of a record that the WHERE of `sql` leaves out.
+    #[schemars(extend("default" = "ignore"))]
+    pub filtered: Setting<Filtered>,
+    /// With mode `merge`: what each column outside the key does with a record's value. `sum`, `count`, `min`, `max`,
+    /// `bit_or`, `json_merge` (RFC 7396), or `{ last = { by = "event_time" } }` and `{ first = { by = .. } }`: the value
+    /// with the highest or lowest order, which is kept in the column `by`. A null changes nothing.
+    #[schemars(extend("examples" = [{ "orders": "sum", "max_price": "max", "city": { "last": { "by": "event_time" } } }]))]
+    pub merge: Setting<MergeColumns>,
 }
 
-section!(RawTable = "table" { name, mode, key, deletes, version, missing } later {
-    "sql" => "remove it; the record's fields go to the columns of the same names, `path` in [source.columns] reaches nested ones",
-    "filtered" => "remove it; it belongs to `sql`",
-    "merge" => "remove it; append the records and aggregate them by a view",
+section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, merge } later {
     "create" => "remove it and create the table in the database first",
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
     "retention" => "remove it; delete old rows by a job of the database",
@@ -285,8 +296,9 @@ choices! {
     GroupProtocol {}
     LostPosition {}
     Delivery {}
-    Mode { "merge" => "append the records and aggregate them by a view" }
+    Mode {}
     Missing {}
+    Filtered {}
     BadRecords {}
     DeadLetters { "topic:" => "write \"table\": dead letters commit in the rows' transaction" }
     LogFormat {}

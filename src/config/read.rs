@@ -15,6 +15,8 @@ pub struct Given<T> {
     pub place: Place,
     /// The place of its key.
     pub key: Place,
+    /// The place of its first character, where it is a text.
+    pub text: Place,
     /// A `${..}` is in it: not to be shown.
     pub hidden: bool,
 }
@@ -130,7 +132,7 @@ pub fn setting<T: Read>(node: &Node, option: &str, problems: &mut Problems) -> S
 
 /// What was read from a node, with the node's places.
 pub fn given<T>(node: &Node, value: T) -> Given<T> {
-    Given { value, place: node.place.clone(), key: node.key.clone(), hidden: node.hidden }
+    Given { value, place: node.place.clone(), key: node.key.clone(), text: node.text.clone(), hidden: node.hidden }
 }
 
 pub fn wrong_type(node: &Node, option: &str, cure: &str, problems: &mut Problems) {

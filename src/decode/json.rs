@@ -123,7 +123,9 @@ impl JsonDecoder {
     }
 
     fn fill_others(&mut self, record: Record<'_>, only_keys: bool) -> Result<(), Fault> {
-        for other in self.others.iter().filter(|other| other.key || !only_keys) {
+        // The topic is always told: a statement's FROM may ask for it.
+        let is_wanted = |other: &&Other| other.key || !only_keys || other.source == ColumnSource::Topic;
+        for other in self.others.iter().filter(is_wanted) {
             let number = match &other.source {
                 ColumnSource::Header(name) => {
                     fill_header(other.column, name, record, &mut self.columns)?;

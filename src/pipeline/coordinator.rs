@@ -24,6 +24,7 @@ use crate::write::{self, Destination, Prepared};
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
+use super::stages::{Queries, Stages};
 use super::turned_true;
 
 /// Lanes when the file does not say: two connections are where one database's gain flattens out, and more of them hold
@@ -70,17 +71,19 @@ pub struct Setting {
 pub async fn run(setting: Setting) -> Result<bool, Failure> {
     let (event_sender, events) = mpsc::unbounded_channel();
     let options = ConsumerOptions { pipeline: setting.pipeline.name.clone(), prefetch_bytes: PREFETCH_BYTES };
+    let queries = Queries::plan(&setting.pipeline).map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let consumer = Consumer::start(&setting.pipeline.source, options, event_sender).map_err(Failure::Fatal)?;
-    Coordinator::new(setting, consumer).run(events).await
+    Coordinator::new(setting, queries, consumer).run(events).await
 }
 
 struct Coordinator {
     setting: Setting,
+    queries: Queries,
     destination: Arc<dyn Destination>,
     consumer: Consumer,
     lanes: Vec<Lane>,
     max_lanes: usize,
-    prepared: Option<Prepared>,
+    prepared: Option<(Prepared, Arc<Stages>)>,
     is_prepared: watch::Sender<bool>,
     ending: watch::Sender<bool>,
     wanted: Arc<Wanted>,
@@ -99,8 +102,8 @@ struct Coordinator {
 }
 
 impl Coordinator {
-    fn new(setting: Setting, consumer: Consumer) -> Self {
-        let destination: Arc<dyn Destination> = Arc::from(write::open(&setting.pipeline));
+    fn new(setting: Setting, queries: Queries, consumer: Consumer) -> Self {
+        let destination: Arc<dyn Destination> = Arc::from(write::open(&setting.pipeline, queries.outputs()));
         let sink = &setting.pipeline.sink;
         let max_lanes = match (sink.database, sink.writers) {
             (Database::Sqlite, _) => 1,
@@ -110,6 +113,7 @@ impl Coordinator {
         let (report_sender, reports) = mpsc::unbounded_channel();
         Self {
             setting,
+            queries,
             destination,
             consumer,
             lanes: Vec::new(),
@@ -148,10 +152,11 @@ impl Coordinator {
             tokio::select! {
                 () = turned_true(&mut stop) => return Ok(self.drain(&mut events).await),
                 outcome = &mut prepared, if self.prepared.is_none() => match outcome {
-                    Ok(Ok(prepared)) => self.begin(prepared),
-                    Ok(Err(message)) => {
-                        self.consumer.stop(Duration::from_secs(1));
-                        return Err(Failure::Configuration(message));
+                    Ok(prepared) => {
+                        if let Err(message) = prepared.and_then(|prepared| self.begin(prepared)) {
+                            self.consumer.stop(Duration::from_secs(1));
+                            return Err(Failure::Configuration(message));
+                        }
                     }
                     Err(_) => return Err(Failure::Panicked),
                 },
@@ -178,17 +183,20 @@ impl Coordinator {
         }
     }
 
-    /// The database is ready.
-    fn begin(&mut self, prepared: Prepared) {
+    /// The database is ready. Fails where the statements do not fit the tables.
+    fn begin(&mut self, prepared: Prepared) -> Result<(), String> {
+        let stages = self.queries.compile(&self.setting.pipeline, &prepared);
+        let stages = stages.map_err(|problems| problems.join("; "))?;
         for warning in &prepared.warnings {
             events::warning(self.name(), warning);
         }
-        self.prepared = Some(prepared);
+        self.prepared = Some((prepared, Arc::new(stages)));
         if self.setting.status.clear(super::PART) {
             events::recovered(self.name(), super::PART);
         }
         self.setting.status.enter(State::Running);
         self.is_prepared.send_replace(true);
+        Ok(())
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Failure> {
@@ -264,11 +272,13 @@ impl Coordinator {
         match least {
             Some(lane) if load[lane] == 0 || self.lanes.len() >= self.max_lanes => lane,
             _ => {
-                let prepared = self.prepared.clone().expect("nothing is granted before the database is prepared");
+                let (prepared, stages) =
+                    self.prepared.clone().expect("nothing is granted before the database is prepared");
                 let writer = self.destination.writer(&prepared);
                 let context = LaneContext {
                     pipeline: self.setting.pipeline.clone(),
                     prepared,
+                    stages,
                     status: self.setting.status.clone(),
                     reports: self.report_sender.clone(),
                     budget: self.setting.budget.clone(),

@@ -1,6 +1,7 @@
-//! A lane: a set of partitions, one inbox, one connection. collect -> decode -> write, with the next batch decoding
-//! while one commits. The order of a partition is the order of its lane.
+//! A lane: a set of partitions, one inbox, one connection. collect -> decode -> transform -> write, with the next batch
+//! decoding while one commits. The order of a partition is the order of its lane.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::Pipeline;
-use crate::decode::{self, Decoded, Decoder};
 use crate::inbox::{Delivery, Inbox, MemoryBudget, Reservation};
 use crate::offsets::TopicPartition;
 use crate::records::Records;
 use crate::status::Status;
 use crate::write::{Durable, Prepared, Writer};
 
+use super::stages::{Shaped, Stages};
 use super::store::Store;
 
 /// A connection that had nothing to do for this long is closed; the next batch opens a new one. Long enough that a
@@ -36,17 +37,12 @@ pub enum Report {
 pub struct LaneContext {
     pub pipeline: Arc<Pipeline>,
     pub prepared: Prepared,
+    pub stages: Arc<Stages>,
     pub status: Arc<Status>,
     pub reports: mpsc::UnboundedSender<Report>,
     pub budget: Arc<MemoryBudget>,
     /// Turns true when the pipeline ends: waiting for a better time is over then.
     pub ending: watch::Receiver<bool>,
-}
-
-impl LaneContext {
-    pub fn decoder(&self) -> Box<dyn Decoder> {
-        decode::json(self.prepared.input.clone(), self.pipeline.source.key_format)
-    }
 }
 
 /// The handle of a running lane.
@@ -63,10 +59,10 @@ enum Item {
     Flush(oneshot::Sender<()>),
 }
 
-/// A decoded batch with what is needed to do it again.
+/// A batch as rows, with what is needed to do it again.
 pub struct Work {
     pub records: Records,
-    pub decoded: Decoded,
+    pub shaped: Shaped,
     /// Holds the batch's share of the memory until it is committed.
     _reservation: Reservation,
 }
@@ -79,7 +75,7 @@ impl Lane {
         // One decoded batch waits while one is written: enough to keep the connection busy, and no more memory.
         let (items, work) = mpsc::channel(1);
         let linger = context.pipeline.sink.batch.linger;
-        tasks.spawn(collect(inbox.clone(), linger, context.decoder(), flush_requests, items));
+        tasks.spawn(collect(inbox.clone(), linger, context.clone(), flush_requests, items));
         tasks.spawn(write(Store::new(index, context, writer), work));
         Self { inbox, flushes }
     }
@@ -97,10 +93,11 @@ impl Lane {
 async fn collect(
     inbox: Arc<Inbox>,
     linger: Duration,
-    mut decoder: Box<dyn Decoder>,
+    context: LaneContext,
     mut flush_requests: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     items: mpsc::Sender<Item>,
 ) {
+    let mut decoder = context.stages.decoder(&context.pipeline);
     let mut not_before = Instant::now();
     // The place comes first: while both places are taken the inbox grows, and the next batch with it.
     while let Ok(place) = items.reserve().await {
@@ -113,8 +110,8 @@ async fn collect(
             delivery = inbox.take(not_before) => match delivery {
                 Some(Delivery { records, reservation }) => {
                     not_before = Instant::now() + linger;
-                    let decoded = decoder.decode(&records);
-                    place.send(Item::Batch(Work { records, decoded, _reservation: reservation }));
+                    let shaped = context.stages.run(&mut *decoder, &records, &BTreeSet::new());
+                    place.send(Item::Batch(Work { records, shaped, _reservation: reservation }));
                 }
                 None => break,
             },

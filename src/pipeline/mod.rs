@@ -1,7 +1,7 @@
 //! The pipelines of a process: wiring, lanes, back-pressure, supervision. Alone knows the order of the stages.
 //!
 //! ```text
-//! consume --Inbox--> lane: decode -> (transform) -> write --Durable--> commit
+//! consume --Inbox--> lane: decode -> transform -> write --Durable--> commit
 //!    ^                                                                   |
 //!    +---------------------- the group's offsets -----------------------+
 //! ```
@@ -10,6 +10,7 @@ mod claims;
 mod coordinator;
 mod identity;
 mod lane;
+mod stages;
 mod store;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::retry::{Backoff, Disposition};
 use crate::status::{State, Status};
 
 use coordinator::{Failure, Setting};
+
+pub use stages::Queries;
 
 /// How the status calls a pipeline as a whole.
 const PART: &str = "pipeline";
@@ -178,6 +181,7 @@ async fn keep_running(
             Failure::Fatal(error) => (Some(Ending::Fatal), error.to_string()),
             Failure::Panicked => (None, "a task panicked; this is a defect of Tidegate, please report it".to_owned()),
         };
+        status.report(PART, Disposition::Block, message.clone());
         events::pipeline_failed(status.name(), &message, backoff.attempts());
         if let Some(ending) = ending {
             let _ = failures.send((index, ending));

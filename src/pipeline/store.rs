@@ -1,19 +1,18 @@
 //! Getting one batch into the database, whatever it takes: retry, isolate, wait, or drop what is no longer ours.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::BadRecords;
 use crate::dead_letter::{DeadLetter, Fault, Stage};
-use crate::decode::{Decoded, Decoder};
+use crate::decode::Decoder;
 use crate::events;
 use crate::records::Records;
 use crate::retry::{Backoff, Disposition};
 use crate::write::error::WriteError;
-use crate::write::{Batch, Durable, TableRows, Writer};
+use crate::write::{Batch, Durable, RowCounts, TableRows, Writer};
 
 use super::lane::{LaneContext, Report, Work};
+use super::stages::Shaped;
 use super::turned_true;
 
 /// Retries before the status speaks of them: a deadlock or a restart of the connection is over by then.
@@ -32,8 +31,8 @@ pub struct Store {
 /// A part of a batch on its way to the database: at first all of it.
 struct Piece {
     records: Records,
-    /// `None`: the records have changed since it was decoded.
-    decoded: Option<Decoded>,
+    /// `None`: the records have changed since they were made into rows.
+    shaped: Option<Shaped>,
     /// Records that the database refused, by index.
     refused: Vec<(u32, Fault)>,
     in_order: bool,
@@ -41,7 +40,7 @@ struct Piece {
 
 impl Piece {
     fn new(records: Records) -> Self {
-        Self { records, decoded: None, refused: Vec::new(), in_order: false }
+        Self { records, shaped: None, refused: Vec::new(), in_order: false }
     }
 
     /// What to try instead of a piece that the database refused, first part first.
@@ -111,12 +110,12 @@ impl Store {
 
     /// Returns when every record of the batch is stored, set aside or no longer ours.
     pub async fn store(&mut self, work: Work) {
-        let Work { records, decoded, .. } = work;
+        let Work { records, shaped, .. } = work;
         let pipeline = &self.context.pipeline;
-        for field in &decoded.new_unknown_fields {
+        for field in &shaped.new_unknown_fields {
             events::unknown_field(&pipeline.name, field);
         }
-        let mut pieces = vec![Piece { decoded: Some(decoded), ..Piece::new(records) }];
+        let mut pieces = vec![Piece { shaped: Some(shaped), ..Piece::new(records) }];
         while let Some(mut piece) = pieces.pop() {
             if let Outcome::Refused(error) = self.write_piece(&mut piece).await {
                 events::isolating(&self.context.pipeline.name, &error, piece.records.len());
@@ -147,7 +146,10 @@ impl Store {
                 Err(error) => error,
             };
             match error.disposition {
-                Disposition::Isolate if !piece.records.is_empty() => return Outcome::Refused(error),
+                Disposition::Isolate if !piece.records.is_empty() => {
+                    let suspect = error.suspect.filter(|_| !self.context.stages.has_groups());
+                    return Outcome::Refused(WriteError { suspect, ..error });
+                }
                 Disposition::Fenced => self.give_up(piece, &error),
                 Disposition::Retry => {
                     events::retry(&self.context.pipeline.name, "write", &error, backoff.attempts());
@@ -184,12 +186,11 @@ impl Store {
 
     async fn try_piece(&mut self, piece: &mut Piece) -> Result<(), WriteError> {
         let started = Instant::now();
-        if piece.decoded.is_none() {
-            let decoder = self.decoder.get_or_insert_with(|| self.context.decoder());
-            piece.decoded = Some(decoder.decode(&piece.records));
+        if piece.shaped.is_none() {
+            piece.shaped = Some(self.shape(piece));
         }
-        let decoded = piece.decoded.as_ref().expect("decoded above");
-        let faults: Vec<&(u32, Fault)> = decoded.bad.iter().chain(&piece.refused).collect();
+        let shaped = piece.shaped.as_ref().expect("shaped above");
+        let faults: Vec<&(u32, Fault)> = shaped.bad.iter().chain(&piece.refused).collect();
         let policy = self.context.pipeline.errors.bad_records;
         if let (BadRecords::Stop, Some((index, fault))) = (policy, faults.first()) {
             return Err(stopped_by(piece, *index, fault));
@@ -201,7 +202,9 @@ impl Store {
                 .collect(),
             BadRecords::Skip | BadRecords::Stop => Vec::new(),
         };
-        let tables = self.table_rows(decoded, &piece.refused);
+        let tables =
+            shaped.tables.iter().enumerate().map(|(table, shape)| TableRows { table, rows: shape.rows.clone() });
+        let tables: Vec<TableRows> = tables.collect();
         let batch = Batch {
             covered: piece.records.covered(),
             leases: piece.records.leases(),
@@ -210,47 +213,30 @@ impl Store {
             in_order: piece.in_order,
         };
         let durable = self.writer.write(&batch).await?;
-        self.account(piece, decoded, &tables, &faults, &durable, started);
+        self.account(piece, shaped, &faults, &durable, started);
         let _ = self.context.reports.send(Report::Stored(durable));
         Ok(())
     }
 
-    /// The rows of every table, without those of refused records: a record goes into all tables or into none.
-    fn table_rows(&self, decoded: &Decoded, refused: &[(u32, Fault)]) -> Vec<TableRows> {
-        let rows = if refused.is_empty() {
-            decoded.rows.clone()
-        } else {
-            let refused: BTreeSet<u32> = refused.iter().map(|(index, _)| *index).collect();
-            decoded.rows.without_origins(|origin| refused.contains(&origin))
-        };
-        if rows.is_empty() {
-            return Vec::new();
-        }
-        let rows = Arc::new(rows);
-        (0..self.context.prepared.tables.len()).map(|table| TableRows { table, rows: rows.clone() }).collect()
+    /// The rows of a piece whose records are not those that came in, without the records that the database refused.
+    fn shape(&mut self, piece: &Piece) -> Shaped {
+        let stages = &self.context.stages;
+        let decoder = self.decoder.get_or_insert_with(|| stages.decoder(&self.context.pipeline));
+        let refused = piece.refused.iter().map(|(index, _)| *index).collect();
+        stages.run(&mut **decoder, &piece.records, &refused)
     }
 
-    fn account(
-        &self,
-        piece: &Piece,
-        decoded: &Decoded,
-        tables: &[TableRows],
-        faults: &[&(u32, Fault)],
-        durable: &Durable,
-        started: Instant,
-    ) {
+    fn account(&self, piece: &Piece, shaped: &Shaped, faults: &[&(u32, Fault)], durable: &Durable, started: Instant) {
         let pipeline = &self.context.pipeline;
-        let written = tables.first().map_or(0, |table| table.rows.len());
-        let dead_lettered = match pipeline.errors.bad_records {
-            BadRecords::DeadLetter => decoded.rows.len() - written,
-            BadRecords::Skip | BadRecords::Stop => 0,
-        };
-        // No counts: nothing was left to be written.
-        let mut counts = durable.counts().iter().copied();
-        for plan in self.context.prepared.tables.iter() {
-            let counts = counts.next().unwrap_or_default();
-            debug_assert_eq!(counts.total(), written as u64, "every row of a batch has one outcome");
-            events::rows_written(&pipeline.name, &plan.table.full_name(), &counts, dead_lettered as u64);
+        let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
+        for ((plan, shape), counts) in tables.zip(durable.counts()) {
+            debug_assert_eq!(counts.total(), shape.rows.len() as u64, "every row of a batch has one outcome");
+            let counts = RowCounts { filtered: shape.filtered, ignored: counts.ignored + shape.ignored, ..*counts };
+            let dead_lettered = match pipeline.errors.bad_records {
+                BadRecords::DeadLetter => shaped.taken_out,
+                BadRecords::Skip | BadRecords::Stop => 0,
+            };
+            events::rows_written(&pipeline.name, &plan.table.full_name(), &counts, dead_lettered);
         }
         for (index, fault) in faults {
             let record = piece.records.get(*index as usize);
@@ -279,6 +265,8 @@ fn stopped_by(piece: &Piece, index: u32, fault: &Fault) -> WriteError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::lease::Lease;
     use crate::offsets::{Interval, TopicPartition};

@@ -8,7 +8,8 @@ use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
 use crate::dead_letter::DeadLetter;
 use crate::lease::Lease;
 use crate::offsets::Offsets;
-use crate::rows::{InputSchema, Rows};
+use crate::rows::{InputSchema, OutputColumn, Rows};
+use crate::types::ColumnType;
 
 use super::claim::{self, ClaimOutcome, ClaimRequest};
 use super::error::WriteError;
@@ -44,9 +45,12 @@ pub trait Destination: Send + Sync {
 /// What [`Destination::prepare`] found.
 #[derive(Clone)]
 pub struct Prepared {
+    /// What the tables without SQL need decoded.
     pub input: Arc<InputSchema>,
     /// One per `[[table]]`, in file order.
     pub tables: Arc<[TablePlan]>,
+    /// Per `[[table]]`: the type that each column of its statement must have; `None` without SQL.
+    pub targets: Vec<Option<Vec<ColumnType>>>,
     /// What the operator should know: weak durability, columns that nothing fills ...
     pub warnings: Vec<String>,
 }
@@ -107,12 +111,12 @@ impl Durable {
     }
 }
 
-/// The destination of a pipeline. No connection is made yet.
-pub fn open(pipeline: &Pipeline) -> Box<dyn Destination> {
+/// The destination of a pipeline. `queries`: what the SQL of each `[[table]]` gives. No connection is made yet.
+pub fn open(pipeline: &Pipeline, queries: Vec<Option<Vec<OutputColumn>>>) -> Box<dyn Destination> {
     match pipeline.sink.database {
-        Database::Postgres => Box::new(SqlDestination::<PostgresSession>::new(pipeline)),
-        Database::MySql => Box::new(SqlDestination::<MySqlSession>::new(pipeline)),
-        Database::Sqlite => Box::new(SqlDestination::<SqliteSession>::new(pipeline)),
+        Database::Postgres => Box::new(SqlDestination::<PostgresSession>::new(pipeline, queries)),
+        Database::MySql => Box::new(SqlDestination::<MySqlSession>::new(pipeline, queries)),
+        Database::Sqlite => Box::new(SqlDestination::<SqliteSession>::new(pipeline, queries)),
     }
 }
 
@@ -134,17 +138,19 @@ struct SqlDestination<S> {
     pipeline: String,
     sink: Sink,
     tables: Vec<Table>,
+    queries: Vec<Option<Vec<OutputColumn>>>,
     columns: Vec<SourceColumn>,
     timezone: Option<String>,
     session: std::marker::PhantomData<fn() -> S>,
 }
 
 impl<S: Session> SqlDestination<S> {
-    fn new(pipeline: &Pipeline) -> Self {
+    fn new(pipeline: &Pipeline, queries: Vec<Option<Vec<OutputColumn>>>) -> Self {
         Self {
             pipeline: pipeline.name.clone(),
             sink: pipeline.sink.clone(),
             tables: pipeline.tables.clone(),
+            queries,
             columns: pipeline.source.columns.clone(),
             timezone: pipeline.source.timezone.clone(),
             session: std::marker::PhantomData,
@@ -157,7 +163,13 @@ impl<S: Session> SqlDestination<S> {
         for table in &self.tables {
             catalog.push(session.table(&table.name).await?);
         }
-        let planned = planner::plan(&self.tables, &catalog, &self.columns, self.timezone.clone());
+        let planned = planner::plan(planner::Request {
+            tables: &self.tables,
+            catalog: &catalog,
+            queries: &self.queries,
+            columns: &self.columns,
+            timezone: self.timezone.as_deref(),
+        });
         let planned = match planned {
             Ok(planned) => planned,
             Err(problems) => return Ok(Err(problems)),
@@ -170,7 +182,8 @@ impl<S: Session> SqlDestination<S> {
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        Ok(Ok(Prepared { input: planned.input, tables: planned.tables.into(), warnings }))
+        let (input, tables, targets) = (planned.input, planned.tables.into(), planned.targets);
+        Ok(Ok(Prepared { input, tables, targets, warnings }))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod step;
 mod claim;
 mod destination;
 mod keys;
+mod merge;
 pub mod mysql;
 mod planner;
 pub mod postgres;

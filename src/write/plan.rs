@@ -18,6 +18,32 @@ pub struct TablePlan {
     /// Index into `columns`.
     pub version: Option<usize>,
     pub missing: Missing,
+    /// With [`Mode::Merge`] one per entry of `columns`, `None` for those of the key; else empty.
+    pub merge: Vec<Option<Merge>>,
+}
+
+/// What a merge does with a column that is not in the key. A null changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Merge {
+    Sum,
+    Min,
+    Max,
+    BitOr,
+    JsonMerge,
+    /// The value whose order is lowest; a column of orders by its index into `columns`.
+    First {
+        by: usize,
+    },
+    /// The value whose order is highest.
+    Last {
+        by: usize,
+    },
+    /// The order of the stored first or last value: both move together. `lead` is the first of the columns that it
+    /// orders; where that is null, the row brings none of them.
+    Order {
+        lead: usize,
+        last: bool,
+    },
 }
 
 /// One written column.
@@ -42,8 +68,27 @@ impl TablePlan {
         self.key.contains(&column)
     }
 
+    /// What a merge does with a column.
+    pub fn merge(&self, column: usize) -> Option<Merge> {
+        self.merge.get(column).copied().flatten()
+    }
+
+    /// The columns whose documents are patched.
+    pub fn documents(&self) -> Vec<usize> {
+        (0..self.columns.len()).filter(|&column| self.merge(column) == Some(Merge::JsonMerge)).collect()
+    }
+
+    /// The order column of a first or last value.
+    pub fn order_of(&self, column: usize) -> Option<usize> {
+        match self.merge(column)? {
+            Merge::First { by } | Merge::Last { by } => Some(by),
+            Merge::Order { .. } => Some(column),
+            _ => None,
+        }
+    }
+
     /// Must rows of one key be brought to one row per batch? Where rows are only added, each stands for itself.
     pub fn is_keyed(&self) -> bool {
-        !self.key.is_empty() && matches!(self.mode, Mode::Upsert | Mode::Update)
+        !self.key.is_empty() && matches!(self.mode, Mode::Upsert | Mode::Update | Mode::Merge)
     }
 }

@@ -24,8 +24,12 @@ pub struct Step {
 /// What a step does with its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// The table's mode: append, insert-ignore, upsert or update. No two rows of a keyed table's step share a key.
+    /// The table's mode: append, insert-ignore, upsert, update or merge. No two rows of a keyed table's step share a
+    /// key.
     Put,
+    /// Apply RFC 7396 patches to documents of rows that are there: in mode merge, after the put of the same rows. Rows
+    /// are their key and, in the other columns, patches; a null is none.
+    Patch,
     /// Remove the rows with these keys.
     Delete,
     /// Mark the rows with these keys.
@@ -38,7 +42,7 @@ pub enum Action {
 pub struct RowCounts {
     /// Rows that the statements changed, deletes included.
     pub written: u64,
-    /// Rows that a later row of the same key in the same batch replaced.
+    /// Rows that a later row of the same key in the same batch replaced, or that were added to it.
     pub collapsed: u64,
     /// Rows older than the stored version.
     pub stale: u64,
@@ -46,13 +50,15 @@ pub struct RowCounts {
     pub unmatched: u64,
     /// Rows that were already there (`insert-ignore`), and deletes where deletes are ignored.
     pub ignored: u64,
+    /// Rows that the statement's WHERE left out, before they came here.
+    pub filtered: u64,
 }
 
 impl RowCounts {
     /// All rows of which something became.
     pub fn total(&self) -> u64 {
-        let Self { written, collapsed, stale, unmatched, ignored } = self;
-        written + collapsed + stale + unmatched + ignored
+        let Self { written, collapsed, stale, unmatched, ignored, filtered } = self;
+        written + collapsed + stale + unmatched + ignored + filtered
     }
 }
 
@@ -63,5 +69,6 @@ impl std::ops::AddAssign for RowCounts {
         self.stale += other.stale;
         self.unmatched += other.unmatched;
         self.ignored += other.ignored;
+        self.filtered += other.filtered;
     }
 }

@@ -258,6 +258,8 @@ async fn run<S: Session>(session: &mut S, plan: &TablePlan, step: &Step) -> Resu
     let unchanged = rows - changed;
     let mut counts = RowCounts { written: changed, ..RowCounts::default() };
     match (step.action, plan.mode) {
+        // The rows were counted when they were put.
+        (Action::Patch, _) => return Ok(RowCounts::default()),
         (Action::Delete | Action::SoftDelete, _) => counts.unmatched = unchanged,
         (Action::Put, Mode::InsertIgnore) => counts.ignored = unchanged,
         (Action::Put, Mode::Update) if plan.version.is_none() => counts.unmatched = unchanged,

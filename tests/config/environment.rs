@@ -52,7 +52,7 @@ fn a_problem_of_a_variable_is_told_by_its_name() {
         ("TIDEGATE__SINK__WRITERS", "many"),
         ("TIDEGATE__TABLE__ORDERS__MODE", "upsrt"),
         ("TIDEGATE__SOURCE__KAFKA__DEBUG", "all"),
-        ("TIDEGATE__TABLE__ORDERS__SQL", "SELECT 1"),
+        ("TIDEGATE__TABLE__ORDERS__CREATE", "true"),
     ])
     .expect_err("wrong variables");
     let told = told(&problems);
@@ -60,8 +60,8 @@ fn a_problem_of_a_variable_is_told_by_its_name() {
     for (line, words) in told.iter().zip([
         "TIDEGATE__SINK__WRITERS: `sink.writers` is text",
         "TIDEGATE__SOURCE__KAFKA__DEBUG: `debug` cannot be set here",
+        "TIDEGATE__TABLE__ORDERS__CREATE: this version does not have `table.create` yet",
         "TIDEGATE__TABLE__ORDERS__MODE: `table.mode` cannot be \"upsrt\"",
-        "TIDEGATE__TABLE__ORDERS__SQL: this version does not have `table.sql` yet",
     ]) {
         assert!(line.starts_with(words), "{line}");
     }

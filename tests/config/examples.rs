@@ -51,7 +51,9 @@ fn every_example_loads_and_names_its_schema() {
                 .unwrap_or_else(|problems| panic!("{problems}"));
         }
     }
-    assert!(modes.contains(&Mode::Append) && modes.contains(&Mode::Upsert) && modes.contains(&Mode::InsertIgnore));
+    for mode in [Mode::Append, Mode::Upsert, Mode::InsertIgnore, Mode::Merge] {
+        assert!(modes.contains(&mode), "no example of {mode:?}");
+    }
 }
 
 /// The keys of every object in a schema: its options.

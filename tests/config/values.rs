@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tidegate::config::{
-    Database, Deletes, Delivery, Environment, GroupProtocol, Instance, KeyFormat, Missing, Mode, Pipeline, Start,
-    Topics,
+    Database, Deletes, Delivery, Environment, GroupProtocol, Instance, KeyFormat, MergeFunction, Missing, Mode,
+    Pipeline, Start, Topics,
 };
 use tidegate::rows::{BytesEncoding, ColumnSource, TimeUnit};
 use tidegate::types::ColumnType;
@@ -45,6 +45,29 @@ fn the_mode_follows_the_key_and_the_deletes_follow_the_mode() {
     let kept = table("mode = \"insert-ignore\"\nkey = [\"id\"]\ndeletes = \"hard\"\n");
     assert_eq!((kept.mode, kept.deletes), (Mode::InsertIgnore, Deletes::Hard));
     assert_eq!(table("key = [\"id\"]\ndeletes = \"soft( gone )\"\n").deletes, Deletes::Soft("gone".to_owned()));
+}
+
+#[test]
+fn a_roll_up_has_a_function_per_column() {
+    let merge = r#"mode = "merge"
+key = ["minute"]
+deletes = "ignore"
+merge.orders = "count"
+merge.bits = "bit_or"
+[table.merge.city.last]
+by = "at"
+"#;
+    let table = loaded(&format!("{GOOD}{merge}")).tables.remove(0);
+    assert_eq!((table.mode, table.deletes), (Mode::Merge, Deletes::Ignore));
+    let functions: Vec<_> = table.merge.iter().map(|merged| (merged.column.as_str(), &merged.function)).collect();
+    let last = MergeFunction::Last { by: "at".to_owned() };
+    assert_eq!(functions, [("orders", &MergeFunction::Count), ("bits", &MergeFunction::BitOr), ("city", &last)]);
+    let inline = r#"mode = "merge"
+merge = { total = "sum", low = "min", high = "max", doc = "json_merge", shop = { first = { by = "at" } }, at = "min" }
+"#;
+    let table = loaded(&format!("{GOOD}{inline}")).tables.remove(0);
+    assert_eq!(table.merge.len(), 6);
+    assert!(table.key.is_empty(), "the table's primary key");
 }
 
 #[test]
@@ -115,4 +138,19 @@ fn references_give_numbers_too() {
     let environment = Environment::from_iter([("WRITERS", "3"), ("ROWS", "7")]);
     let sink = load_with(&text, &environment).expect("numbers by reference").sink;
     assert_eq!((sink.writers.map(NonZeroUsize::get), sink.batch.rows), (Some(3), 7));
+}
+
+#[test]
+fn a_statement_knows_its_place_whatever_its_quotes() {
+    let place = |written: &str, line, column| {
+        let sql = loaded(&format!("{GOOD}sql = {written}\n")).tables.remove(0).sql.expect("a statement");
+        sql.place_of(line, column).to_string().rsplit('/').next().expect("a file").to_owned()
+    };
+    // The last line of GOOD is 11.
+    assert_eq!(place("\"SELECT x FROM input\"", 1, 8), "orders.toml:12:15");
+    assert_eq!(place("'SELECT x FROM input'", 1, 8), "orders.toml:12:15");
+    assert_eq!(place("\"\"\"SELECT x\nFROM input\"\"\"", 1, 8), "orders.toml:12:17");
+    assert_eq!(place("\"\"\"SELECT x\nFROM input\"\"\"", 2, 6), "orders.toml:13:6");
+    assert_eq!(place("'''\nSELECT x\nFROM input'''", 1, 8), "orders.toml:13:8");
+    assert_eq!(place("\"\"\"\r\nSELECT x FROM input\"\"\"", 1, 8), "orders.toml:13:8");
 }

@@ -2,15 +2,16 @@
 
 use tidegate::config::Rule;
 
+use super::wrong_merge::MERGE;
 use super::{GOOD, changed, load, told};
 
 const TOPICS: &str = "topics = [\"orders\"]\n";
 const NAME: &str = "name = \"orders\"\n\n";
-const URL: &str = "url = \"postgres://app:secret@db/shop\"\n";
-const TABLE: &str = "[[table]]\nname = \"orders\"\n";
+pub const URL: &str = "url = \"postgres://app:secret@db/shop\"\n";
+pub const TABLE: &str = "[[table]]\nname = \"orders\"\n";
 
 /// What is replaced in the good file, by what (`▶` stands where the problem must be told), and words of the message.
-pub(super) type Case = (&'static str, &'static str, &'static [&'static str]);
+pub type Case = (&'static str, &'static str, &'static [&'static str]);
 
 const KEYS: &[Case] = &[
     (
@@ -26,10 +27,21 @@ const KEYS: &[Case] = &[
         &["unknown key `zzz`", "allowed: name, source, sink, table, errors", "remove it"],
     ),
     (URL, "url = \"postgres://db/shop\"\n▶retention = 1\n", &["unknown key `retention` in [sink]"]),
+    (TABLE, "[[table]]\nname = \"orders\"\nsql = ▶\" \"\n", &["`table.sql` is empty", "write a SELECT over input"]),
     (
         TABLE,
-        "[[table]]\nname = \"orders\"\n▶sql = \"SELECT 1\"\n",
-        &["this version does not have `table.sql` yet", "path"],
+        "[[table]]\nname = \"orders\"\nkey = [\"id\"]\n▶filtered = \"delete\"\n",
+        &["`filtered` has no effect without `sql`"],
+    ),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\nsql = \"SELECT 1\"\n▶filtered = \"delete\"\n",
+        &["filtered = \"delete\" deletes by the key", "mode = \"upsert\""],
+    ),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\nkey = [\"id\"]\nsql = \"SELECT 1\"\ndeletes = \"ignore\"\n▶filtered = \"delete\"\n",
+        &["filtered = \"delete\" has no effect with deletes = \"ignore\""],
     ),
     (
         TABLE,
@@ -263,7 +275,6 @@ const TABLES: &[Case] = &[
         "[[table]]\nname = \"orders\"\nmode = ▶\"upsrt\"\n",
         &["`table.mode` cannot be \"upsrt\"", "write mode = \"upsert\""],
     ),
-    (TABLE, "[[table]]\nname = \"orders\"\nmode = ▶\"merge\"\n", &["does not have table.mode = \"merge\" yet", "view"]),
     (
         TABLE,
         "[[table]]\nname = \"orders\"\nmode = \"append\"\n▶key = [\"id\"]\n",
@@ -314,12 +325,12 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
     (TOPICS, "topics = [\"a\"]\nstart = ▶99999999999999999999999999999999999999999\n", &["the number is too large"]),
 ];
 
-pub(super) fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+pub fn every_case() -> Vec<Case> {
+    [KEYS, SOURCE, MERGE, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.
-pub(super) fn marked(text: &str) -> (String, usize, usize) {
+pub fn marked(text: &str) -> (String, usize, usize) {
     let at = text.find('▶').unwrap_or(0);
     let line = text[..at].matches('\n').count() + 1;
     let column = text[..at].chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -328,6 +339,7 @@ pub(super) fn marked(text: &str) -> (String, usize, usize) {
 
 #[test]
 fn every_wrong_file_is_told_at_its_place_with_its_cure() {
+    assert!(every_case().len() >= 40);
     let mut failures = Vec::new();
     for (from, to, words) in every_case() {
         if let Err(failure) = check(from, to, words) {

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use super::load::Load;
-use super::scene::{Event, GroupOffsets, PATIENCE, Scene, updates_and_deletes};
+use super::scene::{Event, GroupOffsets, PATIENCE, Scene, shared_keys, updates_and_deletes};
 use super::{on_every_database, rounds};
 use crate::support::daemon::{Daemon, eventually};
 use crate::support::database::Kind;
 
-on_every_database!(killed_daemons, killed_daemons_with_bad_records, killed_daemons_at_least_once, restarted_daemon);
+on_every_database!(
+    killed_daemons,
+    killed_daemons_add_up_once,
+    killed_daemons_with_bad_records,
+    killed_daemons_at_least_once,
+    restarted_daemon
+);
 
 /// Kills one of them every 0.3 to 3 s and starts it again; `look` is called in between.
 async fn kill_again_and_again(scene: &Scene, daemons: &mut [Daemon], mut look: impl AsyncFnMut()) {
@@ -53,6 +59,13 @@ async fn exactly_once_under_kills(scene: Scene, load: Load) {
 async fn killed_daemons(kind: Kind) {
     let scene = Scene::new(kind).await.and_kv().await;
     let load = scene.load(updates_and_deletes);
+    exactly_once_under_kills(scene, load).await;
+}
+
+/// Nothing shows a repetition like a sum.
+async fn killed_daemons_add_up_once(kind: Kind) {
+    let scene = Scene::new(kind).await.and_sums().await;
+    let load = scene.load(shared_keys);
     exactly_once_under_kills(scene, load).await;
 }
 

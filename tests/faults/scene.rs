@@ -52,6 +52,11 @@ pub fn updates_and_deletes(partition: i32, seq: i64) -> Event {
     if seq % 7 == 3 { Event::tombstone(format!("p{partition}-{}", seq % 50)) } else { plain(partition, seq) }
 }
 
+/// Keys that all partitions share, so that all lanes add to the same rows. No field `n`: each counts one.
+pub fn shared_keys(_partition: i32, seq: i64) -> Event {
+    Event::row(format!("k{}", seq % 20), seq)
+}
+
 /// What was produced, by partition.
 pub type Ledger = Vec<Vec<Event>>;
 
@@ -114,6 +119,16 @@ impl Scene {
         self
     }
 
+    /// And the table `sums`, a roll-up by key.
+    pub async fn and_sums(mut self) -> Self {
+        let text = self.text_type();
+        let create =
+            format!("CREATE TABLE sums (id {text} NOT NULL PRIMARY KEY, n bigint NOT NULL, seq bigint, off bigint)");
+        self.database.execute(&create).await;
+        self.tables.push("sums");
+        self
+    }
+
     fn text_type(&self) -> &'static str {
         if self.database.kind == Kind::Sqlite || self.database.kind == Kind::Postgres { "text" } else { "varchar(100)" }
     }
@@ -128,11 +143,22 @@ impl Scene {
         let mut text = format!(
             "name = \"{name}\"\n[source]\nbrokers = [\"{brokers}\"]\ntopics = [\"{topic}\"]\n[source.columns]\n\
              topic = {{ type = \"text\", meta = \"topic\" }}\npart = {{ type = \"int\", meta = \"partition\" }}\n\
-             off = {{ type = \"bigint\", meta = \"offset\" }}\n[sink]\nurl = \"{url}\"\ndelivery = \"{delivery}\"\n"
+             off = {{ type = \"bigint\", meta = \"offset\" }}\n"
         );
+        if self.tables.contains(&"sums") {
+            text.push_str("n = { type = \"bigint\", default = 1 }\n");
+        }
+        text.push_str(&format!("[sink]\nurl = \"{url}\"\ndelivery = \"{delivery}\"\n"));
         for table in &self.tables {
-            let mode = if *table == "kv" { "upsert" } else { "append" };
+            let mode = match *table {
+                "kv" => "upsert",
+                "sums" => "merge",
+                _ => "append",
+            };
             text.push_str(&format!("[[table]]\nname = \"{table}\"\nmode = \"{mode}\"\n"));
+            if mode == "merge" {
+                text.push_str("merge = { n = \"count\", seq = \"sum\", off = \"max\" }\n");
+            }
         }
         text.push_str(more);
         let path = self.folder.path().join("pipeline.toml");
@@ -198,7 +224,28 @@ impl Scene {
         if self.tables.contains(&"kv") {
             self.judge_kv(ledger).await;
         }
+        if self.tables.contains(&"sums") {
+            self.judge_sums(ledger).await;
+        }
         self.judge_logs();
+    }
+
+    /// The roll-up is one aggregate over the ledger.
+    async fn judge_sums(&self, ledger: &Ledger) {
+        let mut expected: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for (offset, event) in ledger.iter().flat_map(|log| log.iter().enumerate()) {
+            let Some((id, seq)) = &event.row else { continue };
+            let sums = expected.entry(id.clone()).or_insert_with(|| vec![0, 0, -1]);
+            *sums = vec![sums[0] + 1, sums[1] + seq, sums[2].max(offset as i64)];
+        }
+        let columns = ["id", "n", "seq", "off"].map(|column| self.database.text(column)).join(", ");
+        let rows = self.database.texts(&format!("SELECT {columns} FROM sums")).await;
+        let mut found = BTreeMap::new();
+        for mut row in rows {
+            let id = row.remove(0).unwrap();
+            found.insert(id, numbers(vec![row]).remove(0));
+        }
+        assert_eq!(found, expected, "{:?}: what was added up", self.database.kind);
     }
 
     async fn judge_kv(&self, ledger: &Ledger) {

@@ -14,7 +14,7 @@ use tidegate::write::{ClaimOutcome, ClaimRequest, Destination, open};
 use super::{Db, sink};
 
 fn destination(db: &Db) -> Box<dyn Destination> {
-    open(&Pipeline {
+    let pipeline = Pipeline {
         name: "p".to_owned(),
         path: None,
         source: Source {
@@ -34,7 +34,8 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         sink: sink(&db.url()),
         tables: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
-    })
+    };
+    open(&pipeline, Vec::new())
 }
 
 /// Topics that differ in case only, and one with a quote, are different topics.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::config::{
-    BadRecords, BatchLimits, Database, Deletes, Delivery, Errors, Missing, Mode, Pipeline, Secret, Sink, Table,
+    BadRecords, BatchLimits, Database, Deletes, Delivery, Errors, Filtered, Missing, Mode, Pipeline, Secret, Sink,
+    Table,
 };
 use tidegate::pipeline::{Ending, Supervision, supervise};
 use tidegate::status::Status;
@@ -17,7 +18,17 @@ use super::kafka;
 /// `mode` into `table`, everything else as by default.
 pub fn table(name: &str, mode: Mode) -> Table {
     let deletes = if matches!(mode, Mode::Upsert | Mode::Update) { Deletes::Hard } else { Deletes::Ignore };
-    Table { name: name.to_owned(), mode, key: Vec::new(), deletes, version: None, missing: Missing::Null }
+    Table {
+        name: name.to_owned(),
+        mode,
+        key: Vec::new(),
+        deletes,
+        version: None,
+        missing: Missing::Null,
+        sql: None,
+        filtered: Filtered::Ignore,
+        merge: Vec::new(),
+    }
 }
 
 /// From `topic` into `tables` of `database`.

@@ -3,6 +3,7 @@
 mod columns;
 mod daemon;
 mod default;
+mod merge;
 mod sink;
 mod source;
 mod table;
@@ -13,7 +14,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems, Rule};
 use super::raw::RawPipeline;
 use super::read::{Given, Setting};
-use super::{BadRecords, Errors, Pipeline};
+use super::{BadRecords, Delivery, Errors, Pipeline};
 
 pub use daemon::daemon;
 
@@ -38,8 +39,9 @@ pub fn pipeline(
         Some(given) => sink::sink(given, literal, problems),
         None => None,
     };
+    let delivery = raw.sink.value().and_then(|sink| sink.delivery.value().copied()).unwrap_or(Delivery::ExactlyOnce);
     let tables = match raw.table.required(top, "table", "write a section [[table]] with the table's name", problems) {
-        Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), problems),
+        Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), delivery, problems),
         None => None,
     };
     let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::config::problem::{Place, Problem, Problems, Rule, nearest, printable};
 use crate::config::raw::RawTable;
 use crate::config::read::{Given, Setting};
-use crate::config::{Database, Deletes, Missing, Mode, Table};
+use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table};
+
+use super::merge::merge;
 
 /// The longest identifier: PostgreSQL cuts at 63 bytes, MySQL and MariaDB refuse more than 64 characters.
 const POSTGRES_IDENTIFIER: usize = 63;
@@ -24,6 +26,7 @@ const OURS: [&str; 6] = [
 pub fn tables(
     given: &Given<Vec<Given<RawTable>>>,
     database: Option<Database>,
+    delivery: Delivery,
     problems: &mut Problems,
 ) -> Option<Vec<Table>> {
     if given.value.is_empty() {
@@ -39,11 +42,17 @@ pub fn tables(
         }
     }
     let checked: Vec<Option<Table>> =
-        given.value.iter().map(|raw| table(&raw.value, &raw.place, database, problems)).collect();
+        given.value.iter().map(|raw| table(&raw.value, &raw.place, database, delivery, problems)).collect();
     checked.into_iter().collect()
 }
 
-fn table(raw: &RawTable, section: &Place, database: Option<Database>, problems: &mut Problems) -> Option<Table> {
+fn table(
+    raw: &RawTable,
+    section: &Place,
+    database: Option<Database>,
+    delivery: Delivery,
+    problems: &mut Problems,
+) -> Option<Table> {
     let cure = "write name = \"..\" under [[table]]";
     let name = match raw.name.required(section, "table.name", cure, problems) {
         Some(given) => name(given, database, problems),
@@ -62,7 +71,9 @@ fn table(raw: &RawTable, section: &Place, database: Option<Database>, problems: 
     }
     let deletes = deletes(raw, mode, database, problems);
     let key = key.unwrap_or_else(|| Some(Vec::new()));
+    let merge = merge(raw, section, mode, key.as_deref().unwrap_or_default(), database, delivery, problems);
     relations(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
+    statement(raw, mode, deletes.as_ref(), problems);
     Some(Table {
         name: name?,
         mode,
@@ -70,6 +81,9 @@ fn table(raw: &RawTable, section: &Place, database: Option<Database>, problems: 
         deletes: deletes?,
         version: raw.version.value().cloned(),
         missing: raw.missing.value().copied().unwrap_or(Missing::Null),
+        sql: raw.sql.given().map(|given| Sql { text: given.value.clone(), place: given.text.clone() }),
+        filtered: raw.filtered.value().copied().unwrap_or(Filtered::Ignore),
+        merge: merge?,
     })
 }
 
@@ -121,7 +135,7 @@ pub fn identifier(name: &str, database: Option<Database>) -> Result<(), String> 
 fn key(given: &Given<Vec<Given<String>>>, problems: &mut Problems) -> Option<Vec<String>> {
     if given.value.is_empty() {
         let what = "`table.key` is empty";
-        let cure = "name the key's columns, or remove it: upsert and update take the table's primary key";
+        let cure = "name the key's columns, or remove it: upsert, update and merge take the table's primary key";
         problems.push(Problem::new(&given.place, Rule::Missing, what, cure));
         return None;
     }
@@ -168,7 +182,8 @@ fn deletes(raw: &RawTable, mode: Mode, database: Option<Database>, problems: &mu
             }
         },
     };
-    if deletes != Deletes::Ignore {
+    // What a merge says of deletes is told with the rest of it.
+    if deletes != Deletes::Ignore && mode != Mode::Merge {
         let what = match mode {
             Mode::Append => "`table.deletes` needs a key, and mode = \"append\" has none",
             Mode::InsertIgnore if raw.key.is_absent() => "`table.deletes` needs a key that says which row goes",
@@ -180,6 +195,26 @@ fn deletes(raw: &RawTable, mode: Mode, database: Option<Database>, problems: &mu
     Some(deletes)
 }
 
+/// What `sql` and `filtered` say; what the statement itself says is planned later.
+fn statement(raw: &RawTable, mode: Mode, deletes: Option<&Deletes>, problems: &mut Problems) {
+    if let Some(given) = raw.sql.given().filter(|given| given.value.trim().is_empty()) {
+        let cure = "write a SELECT over input, or remove it: the record's fields then go to the columns of their names";
+        problems.push(Problem::new(&given.place, Rule::Missing, "`table.sql` is empty", cure));
+    }
+    let Some(given) = raw.filtered.given().filter(|given| given.value == Filtered::Delete) else { return };
+    if raw.sql.is_absent() {
+        let what = "`filtered` has no effect without `sql`, whose WHERE leaves rows out";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, "remove it, or write `sql`"));
+    } else if !is_keyed(mode) {
+        let what = "filtered = \"delete\" deletes by the key, which this mode does not change rows by";
+        let cure = "remove it, or write mode = \"upsert\"";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));
+    } else if deletes == Some(&Deletes::Ignore) {
+        let what = "filtered = \"delete\" has no effect with deletes = \"ignore\"";
+        problems.push(Problem::new(&given.key, Rule::Contradiction, what, "remove one of them"));
+    }
+}
+
 /// What the settings of one table say about each other.
 fn relations(
     raw: &RawTable,
@@ -189,6 +224,9 @@ fn relations(
     database: Option<Database>,
     problems: &mut Problems,
 ) {
+    if mode == Mode::Merge {
+        return;
+    }
     let adds = match mode {
         Mode::Append => "append",
         _ => "insert-ignore",

@@ -41,7 +41,10 @@ impl Keys {
                 _ => {}
             }
         }
-        let is_only_key = schema.columns.iter().filter(|column| column.key).count() == 1;
+        // A topic, a header or the like is in the key besides, and known from elsewhere.
+        let is_in_record = |source: &ColumnSource| matches!(source, ColumnSource::Value(_) | ColumnSource::Key(_));
+        let is_only_key =
+            schema.columns.iter().filter(|column| column.key && is_in_record(&column.source)).count() == 1;
         let single = fallback.first().copied().filter(|_| is_only_key);
         Self { format, fields, whole, by_path, fallback, single }
     }

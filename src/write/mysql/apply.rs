@@ -86,6 +86,7 @@ fn columns<'a>(plan: &TablePlan, step: &'a Step) -> Result<Vec<Column<'a>>, Writ
 fn finds_each_row_once(plan: &TablePlan, action: Action) -> bool {
     match action {
         Action::Put => plan.mode == Mode::Update,
+        Action::Patch => true,
         Action::SoftDelete => matches!(plan.deletes, DeletePlan::Soft(_)),
         Action::Delete => false,
     }

@@ -79,7 +79,7 @@ impl MySqlSession {
                 statements::quote_table(&plan.table)
             ));
         }
-        if matches!(plan.mode, Mode::Upsert | Mode::InsertIgnore) {
+        if matches!(plan.mode, Mode::Upsert | Mode::InsertIgnore | Mode::Merge) {
             let generated = self.names(AUTO_INCREMENT, plan).await?;
             problems.extend(extra_unique(plan, &generated));
         }
@@ -106,14 +106,20 @@ impl MySqlSession {
 
     /// Prepares the statements that will run: the server then checks rights and columns, and touches no row.
     async fn check_rights(&mut self, plan: &TablePlan) -> Result<Option<String>, WriteError> {
-        let all: Vec<usize> = (0..plan.columns.len()).collect();
+        let documents = plan.documents();
+        let all: Vec<usize> = (0..plan.columns.len()).filter(|column| !documents.contains(column)).collect();
         let mut keys = plan.key.clone();
         keys.sort_unstable();
+        let mut patched = [keys.as_slice(), &documents].concat();
+        patched.sort_unstable();
         let mut wanted = vec![(Action::Put, &all)];
         match plan.deletes {
             DeletePlan::Hard => wanted.push((Action::Delete, &keys)),
             DeletePlan::Soft(_) => wanted.push((Action::SoftDelete, &keys)),
             DeletePlan::Ignore => {}
+        }
+        if !documents.is_empty() {
+            wanted.push((Action::Patch, &patched));
         }
         for (action, columns) in wanted {
             let sql = statements::statement(self.flavor, plan, action, columns).sql(1);
@@ -129,7 +135,7 @@ impl MySqlSession {
             }
             let rights = match (action, plan.mode) {
                 (Action::Put, Mode::Append) => "INSERT",
-                (Action::Put, Mode::Update) | (Action::SoftDelete, _) => "SELECT and UPDATE",
+                (Action::Put, Mode::Update) | (Action::SoftDelete | Action::Patch, _) => "SELECT and UPDATE",
                 (Action::Put, _) => "SELECT, INSERT and UPDATE",
                 (Action::Delete, _) => "SELECT and DELETE",
             };
@@ -231,14 +237,14 @@ fn key_problems(plan: &TablePlan) -> Vec<String> {
     let table = plan.table.full_name();
     let mut problems = Vec::new();
     for column in plan.key.iter().map(|&key| &plan.columns[key].column) {
-        if plan.mode == Mode::Upsert && column.nullable {
+        if matches!(plan.mode, Mode::Upsert | Mode::Merge) && column.nullable {
             problems.push(format!(
                 "table {table}, key column {}: it takes NULL, and rows with NULL in their key are never the same row: \
                  declare it NOT NULL",
                 column.name
             ));
         }
-        let finds = plan.mode == Mode::Update || plan.deletes != DeletePlan::Ignore;
+        let finds = plan.mode == Mode::Update || !plan.documents().is_empty() || plan.deletes != DeletePlan::Ignore;
         if finds && matches!(column.ty, Some(ColumnType::Float32)) {
             problems.push(format!(
                 "table {table}, key column {}: FLOAT is approximate, and no value finds its row again: use DECIMAL or \

@@ -15,6 +15,8 @@ use crate::write::catalog::{CatalogColumn, CatalogTable};
 use crate::write::plan::{DeletePlan, TablePlan};
 use crate::write::step::Action;
 
+use super::merge;
+
 /// The two servers, where they differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavor {
@@ -32,9 +34,9 @@ impl Flavor {
 }
 
 /// The alias of the rows that come.
-const ROWS: &str = "tidegate_rows";
+pub(super) const ROWS: &str = "tidegate_rows";
 /// The alias of the table in a join.
-const TARGET: &str = "tidegate_target";
+pub(super) const TARGET: &str = "tidegate_target";
 
 /// A quoted identifier.
 pub(super) fn quote(name: &str) -> String {
@@ -85,12 +87,13 @@ pub(super) fn statement(flavor: Flavor, plan: &TablePlan, action: Action, column
     match (action, plan.mode) {
         (Action::Put, Mode::Update) => update(flavor, plan, columns),
         (Action::Put, _) => insert(flavor, plan, columns),
+        (Action::Patch, _) => merge::patch(flavor, plan, columns),
         (Action::Delete, _) => delete(flavor, plan, columns),
         (Action::SoftDelete, _) => soft_delete(flavor, plan, columns),
     }
 }
 
-fn name(plan: &TablePlan, column: usize) -> String {
+pub(super) fn name(plan: &TablePlan, column: usize) -> String {
     quote(&plan.columns[column].column.name)
 }
 
@@ -122,6 +125,10 @@ fn insert(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     let has_unique = !plan.table.unique.is_empty() || !plan.table.unusable_unique.is_empty();
     let assignments = match plan.mode {
         Mode::Upsert => upsert_assignments(flavor, plan, &names),
+        Mode::Merge => match merge::assignments(flavor, plan, columns) {
+            assignments if assignments.is_empty() => unchanged(plan, &table),
+            assignments => assignments,
+        },
         // Not INSERT IGNORE: it would make every error of every row a warning.
         Mode::InsertIgnore if has_unique => unchanged(plan, &table),
         _ => Vec::new(),
@@ -130,7 +137,7 @@ fn insert(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
         return Statement { head, row, tail: String::new(), tells_changed: true };
     }
     let alias = match (flavor, plan.mode) {
-        (Flavor::MySql, Mode::Upsert) => format!(" AS {ROWS}"),
+        (Flavor::MySql, Mode::Upsert | Mode::Merge) => format!(" AS {ROWS}"),
         _ => String::new(),
     };
     let tail = format!("{alias} ON DUPLICATE KEY UPDATE {}", assignments.join(", "));
@@ -260,6 +267,13 @@ fn update(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     Statement { head: format!("UPDATE {rows}"), row, tail, tells_changed: true }
 }
 
+/// An UPDATE of the stored rows by rows that have `columns`.
+pub(super) fn update_join(flavor: Flavor, plan: &TablePlan, columns: &[usize], assignments: &[String]) -> Statement {
+    let Join { rows, row, target } = join(flavor, plan, &catalog_columns(plan, columns));
+    let tail = format!("{target} SET {}", assignments.join(", "));
+    Statement { head: format!("UPDATE {rows}"), row, tail, tells_changed: true }
+}
+
 fn delete(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     let Join { rows, row, target } = join(flavor, plan, &catalog_columns(plan, columns));
     Statement { head: format!("DELETE {TARGET} FROM {rows}"), row, tail: target, tells_changed: true }
@@ -314,7 +328,16 @@ mod tests {
         };
         let columns = columns.into_iter().enumerate().map(|(input, column)| PlanColumn { column, input }).collect();
         let deletes = DeletePlan::Hard;
-        TablePlan { table, mode, columns, key: vec![0, 1], deletes, version: None, missing: Missing::Keep }
+        TablePlan {
+            table,
+            mode,
+            columns,
+            key: vec![0, 1],
+            deletes,
+            version: None,
+            missing: Missing::Keep,
+            merge: Vec::new(),
+        }
     }
 
     fn both(plan: &TablePlan, action: Action, columns: &[usize]) -> String {
@@ -355,6 +378,30 @@ mod tests {
             both(&soft_time, Action::Put, &[0, 1, 2]),
             both(&plan(Mode::Upsert), Action::Delete, &[0, 1]),
             both(&soft_time, Action::SoftDelete, &[0, 1]),
+        ];
+        insta::assert_snapshot!(sql.join("\n\n"));
+    }
+    #[test]
+    fn merges() {
+        use crate::write::plan::Merge;
+        let mut plan = plan(Mode::Merge);
+        plan.columns[4].column.name = "city".into();
+        let functions = |functions: [Merge; 3]| {
+            let merge = [&[None, None][..], &functions.map(Some)].concat();
+            TablePlan { merge, ..plan.clone() }
+        };
+        let last = functions([Merge::Sum, Merge::Order { lead: 4, last: true }, Merge::Last { by: 3 }]);
+        let first = functions([Merge::First { by: 3 }, Merge::Order { lead: 2, last: false }, Merge::First { by: 3 }]);
+        let extremes = functions([Merge::Min, Merge::Max, Merge::JsonMerge]);
+        let mut bits = functions([Merge::BitOr, Merge::BitOr, Merge::JsonMerge]);
+        bits.columns[3].column.ty = Some(ColumnType::Int32);
+        let sql = [
+            both(&last, Action::Put, &[0, 1, 2, 3, 4]),
+            both(&first, Action::Put, &[0, 1, 2, 3, 4]),
+            both(&extremes, Action::Put, &[0, 1, 2, 3]),
+            both(&bits, Action::Put, &[0, 1, 2, 3]),
+            both(&bits, Action::Put, &[0, 1]),
+            both(&bits, Action::Patch, &[0, 1, 4]),
         ];
         insta::assert_snapshot!(sql.join("\n\n"));
     }

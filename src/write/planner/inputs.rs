@@ -55,21 +55,17 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// The declared column is wrong for a reason that was told.
+    pub fn forgive(&mut self, declaration: usize) {
+        self.uses[declaration] = Use::Written;
+    }
+
     /// The index of the input column for a table's column; tables that take the same share it.
     pub fn column(&mut self, declaration: Option<usize>, name: &str, ty: ColumnType, key: bool) -> usize {
         let wanted = match declaration {
             Some(index) => {
                 self.uses[index] = Use::Written;
-                let declared = &self.declared[index];
-                InputColumn {
-                    name: declared.name.clone(),
-                    ty,
-                    source: declared.source.clone(),
-                    unit: declared.unit,
-                    encoding: declared.encoding.unwrap_or(BytesEncoding::Base64),
-                    default: declared.default.clone(),
-                    key,
-                }
+                InputColumn { key, ..self.declared[index].input(ty) }
             }
             None => InputColumn {
                 name: name.to_owned(),
@@ -90,7 +86,8 @@ impl<'a> Inputs<'a> {
         self.columns.len() - 1
     }
 
-    /// A declared column that no table writes is a mistake.
+    /// A declared column that no table writes is a mistake. (Where there is SQL the declarations describe the input, of
+    /// which a statement takes what it needs.)
     pub fn check_all_used(&self, catalog: &[Option<CatalogTable>], problems: &mut Vec<String>) {
         // A table that is not there may be the one that has them.
         let all_tables_known = catalog.iter().all(Option::is_some);
@@ -113,6 +110,11 @@ impl<'a> Inputs<'a> {
                 Use::None => {}
             }
         }
+    }
+
+    /// The type that an input column is decoded as.
+    pub fn decoded(&self, input: usize) -> &ColumnType {
+        &self.columns[input].ty
     }
 
     pub fn into_columns(self) -> Vec<InputColumn> {

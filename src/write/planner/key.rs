@@ -10,8 +10,8 @@ use super::table::TablePlanner;
 impl TablePlanner<'_, '_> {
     /// The columns by which rows are found, in the order of their unique index; empty where none is needed.
     pub(super) fn key(&mut self) -> Vec<usize> {
-        let finds_rows =
-            matches!(self.table.mode, Mode::Upsert | Mode::Update) || self.table.deletes != Deletes::Ignore;
+        let finds_rows = matches!(self.table.mode, Mode::Upsert | Mode::Update | Mode::Merge)
+            || self.table.deletes != Deletes::Ignore;
         let is_named = self.table.mode == Mode::InsertIgnore && !self.table.key.is_empty();
         if !finds_rows && !is_named {
             return Vec::new();
@@ -74,7 +74,7 @@ impl TablePlanner<'_, '_> {
     fn tell_missing_index(&mut self, key: &[usize]) {
         let columns = names::list(self.found, key);
         let statement = names::create_unique_index(self.found, key);
-        if !matches!(self.table.mode, Mode::Upsert | Mode::InsertIgnore) {
+        if !matches!(self.table.mode, Mode::Upsert | Mode::InsertIgnore | Mode::Merge) {
             return self.warning(format!(
                 "no unique index covers the key ({columns}): a key that several rows share changes all of them, and \
                  each change searches the table: {statement}"
@@ -119,6 +119,7 @@ impl TablePlanner<'_, '_> {
         match (self.table.mode, &self.table.deletes) {
             (Mode::Upsert, _) => "mode = \"upsert\"".to_owned(),
             (Mode::Update, _) => "mode = \"update\"".to_owned(),
+            (Mode::Merge, _) => "mode = \"merge\"".to_owned(),
             (Mode::InsertIgnore, Deletes::Ignore) => "mode = \"insert-ignore\" with a `key`".to_owned(),
             (_, Deletes::Soft(column)) => format!("deletes = \"soft({column})\""),
             (..) => "deletes = \"hard\"".to_owned(),

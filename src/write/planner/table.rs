@@ -5,24 +5,35 @@ use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable};
 use crate::write::plan::{DeletePlan, PlanColumn, TablePlan};
 
-use super::inputs::Inputs;
-use super::{Findings, names, types};
+use super::{Findings, Origin, merge, names, types};
 
 pub struct TablePlanner<'a, 'i> {
     pub(super) table: &'a Table,
     pub(super) found: &'a CatalogTable,
-    inputs: &'a mut Inputs<'i>,
+    pub(super) origin: Origin<'a, 'i>,
     findings: &'a mut Findings,
+}
+
+/// What a column is to its table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Key,
+    /// It marks deletes.
+    Mark,
+    Version,
+    /// It has a function in `merge`, or holds the order of one.
+    Merged,
+    Other,
 }
 
 impl<'a, 'i> TablePlanner<'a, 'i> {
     pub(super) fn new(
         table: &'a Table,
         found: &'a CatalogTable,
-        inputs: &'a mut Inputs<'i>,
+        origin: Origin<'a, 'i>,
         findings: &'a mut Findings,
     ) -> Self {
-        Self { table, found, inputs, findings }
+        Self { table, found, origin, findings }
     }
 
     /// The plan; of no use where it found problems.
@@ -30,13 +41,29 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
         let key = self.key();
         let mark = self.mark(&key);
         let version = self.version(&key, mark);
+        let merge = self.merge(&key);
         let mut columns = Vec::with_capacity(self.found.columns.len());
         // Where each column of the table is in `columns`.
         let mut places = vec![None; self.found.columns.len()];
         for (index, column) in self.found.columns.iter().enumerate() {
-            if let Some(input) = self.input(index, key.contains(&index), mark == Some(index), version == Some(index)) {
+            if self.table.mode == Mode::Merge && self.is_left_out(index, &key, &merge) {
+                continue;
+            }
+            let role = if mark == Some(index) {
+                Role::Mark
+            } else if key.contains(&index) {
+                Role::Key
+            } else if version == Some(index) {
+                Role::Version
+            } else if merge[index].is_some() {
+                Role::Merged
+            } else {
+                Role::Other
+            };
+            if let Some(input) = self.input(index, role) {
                 places[index] = Some(columns.len());
                 columns.push(PlanColumn { column: column.clone(), input });
+                self.check_function(index, &merge, input);
             }
         }
         if columns.is_empty() {
@@ -55,6 +82,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
             deletes: self.deletes(mark),
             version: version.and_then(|column| places[column]),
             missing: self.table.missing,
+            merge: merge::in_plan(&merge, &places),
         }
     }
 
@@ -76,7 +104,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
         found
     }
 
-    fn is_sqlite(&self) -> bool {
+    pub(super) fn is_sqlite(&self) -> bool {
         self.found.schema.is_none()
     }
 
@@ -154,33 +182,99 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
         Some(index)
     }
 
-    /// The input for one column of the table; `None` where it is not written.
-    fn input(&mut self, index: usize, is_key: bool, is_mark: bool, is_version: bool) -> Option<usize> {
+    /// Where one column of the table takes its values from; `None` where it is not written.
+    fn input(&mut self, index: usize, role: Role) -> Option<usize> {
         let column = &self.found.columns[index];
-        let declaration = self.inputs.declaration(self.found, index);
+        let wanted = self.origin.wanted(self.found, index);
         let (name, table) = (&column.name, self.found.full_name());
-        let refusal = if is_mark {
+        let refusal = if role == Role::Mark {
             format!("the column marks deletes in table {table}, so events do not fill it")
         } else if column.generated {
             format!("the database computes the column in table {table}, so it cannot be written")
         } else if column.ty.is_none() {
-            self.tell_unsupported(column, is_key, declaration.is_some());
+            self.tell_unsupported(column, role == Role::Key, wanted.is_some());
             format!("the column is of type {} in table {table}, which is not supported", column.native)
         } else {
-            let ty = self.decoded_type(column, declaration)?;
-            if is_version && column.ty.as_ref().is_some_and(|stored| !types::is_version(&ty, stored)) {
+            let source = match self.origin {
+                Origin::Record(_) => self.field(column, wanted, role)?,
+                Origin::Query(_) => self.output(index, role)?,
+            };
+            if let (Role::Version, Some(ty), Some(stored)) = (role, self.origin.ty(source), &column.ty)
+                && !types::is_version(ty, stored)
+            {
                 self.problem(format!(
                     "{name} cannot be the `version`, because values of type {} cannot be ordered here and in the \
                      database alike: choose a number or a time",
                     column.native
                 ));
             }
-            return Some(self.inputs.column(declaration, name, ty, is_key));
+            return Some(source);
         };
-        if let Some(declaration) = declaration {
-            self.inputs.refuse(declaration, refusal);
+        if let Some(wanted) = wanted {
+            self.origin.refuse(wanted, refusal);
         }
         None
+    }
+
+    /// The input column for a column of the table.
+    fn field(&mut self, column: &CatalogColumn, declaration: Option<usize>, role: Role) -> Option<usize> {
+        let ty = self.decoded_type(column, declaration)?;
+        let Origin::Record(inputs) = &mut self.origin else { return None };
+        Some(inputs.column(declaration, &column.name, ty, role == Role::Key))
+    }
+
+    /// The statement's column for a column of the table.
+    fn output(&mut self, index: usize, role: Role) -> Option<usize> {
+        let column = &self.found.columns[index];
+        let name = &column.name;
+        let Origin::Query(outputs) = &mut self.origin else { return None };
+        let Some((output, found)) = outputs.find(self.found, index) else {
+            self.tell_not_given(column, role);
+            return None;
+        };
+        let stored = column.ty.as_ref()?;
+        let fit = if self.found.schema.is_none() { types::decoded_without_types } else { types::decoded };
+        let fitting = fit(&found.ty, stored, true);
+        let is_narrower = fitting.is_none();
+        let target = fitting.or_else(|| found.ty.converts_to(stored).then(|| stored.clone()));
+        let Some(target) = target else {
+            outputs.forgive(output);
+            self.problem(format!(
+                "column {name} is of type {}, and `sql` gives {}, which does not become it: write CAST({name} AS ..) in \
+                 the SELECT, or change the column",
+                column.native, found.ty
+            ));
+            return None;
+        };
+        outputs.write(output, target);
+        if is_narrower {
+            self.warning(format!(
+                "column {name} is of type {}, and `sql` gives {}: a record whose value does not fit is a bad record",
+                column.native, found.ty
+            ));
+        }
+        Some(output)
+    }
+
+    /// The statement has nothing for this column.
+    fn tell_not_given(&mut self, column: &CatalogColumn, role: Role) {
+        let name = &column.name;
+        let part = match role {
+            Role::Key => "is in the key",
+            Role::Version => "is the `version`",
+            Role::Merged => "has a part in `merge`",
+            Role::Mark | Role::Other => {
+                let is_inserted = self.table.mode != Mode::Update;
+                if is_inserted && !column.nullable && !column.has_default {
+                    self.problem(format!(
+                        "column {name} takes no null and has no default, and `sql` does not give it: add it to the \
+                         SELECT, or give the column a default"
+                    ));
+                }
+                return;
+            }
+        };
+        self.problem(format!("column {name} {part}, and `sql` does not give it: add it to the SELECT"));
     }
 
     fn tell_unsupported(&mut self, column: &CatalogColumn, is_key: bool, is_declared: bool) {
@@ -195,7 +289,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
                 "column {name} takes no null and has no default, and its type {native} is not supported: change the \
                  type, or give the column a default"
             ));
-        } else if !is_declared {
+        } else if !is_declared && matches!(self.origin, Origin::Record(_)) {
             self.warning(format!("column {name} is of type {native}, which is not supported: it is left alone"));
         }
     }
@@ -203,9 +297,10 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
     /// The type that the decoder fills the column with.
     fn decoded_type(&mut self, column: &CatalogColumn, declaration: Option<usize>) -> Option<ColumnType> {
         let table = column.ty.as_ref()?;
-        let Some(declared) = declaration.map(|index| self.inputs.declared(index)) else { return Some(table.clone()) };
-        let zone_is_known = self.inputs.zone_is_known;
-        let fit = if self.is_sqlite() { types::decoded_without_types } else { types::decoded };
+        let Origin::Record(inputs) = &mut self.origin else { return None };
+        let Some(declared) = declaration.map(|index| inputs.declared(index)) else { return Some(table.clone()) };
+        let zone_is_known = inputs.zone_is_known;
+        let fit = if self.found.schema.is_none() { types::decoded_without_types } else { types::decoded };
         let ty = match &declared.ty {
             None => Some(table.clone()),
             Some(declared) => fit(declared, table, zone_is_known),
@@ -223,7 +318,9 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
                 column.native
             ));
             // It is not unused besides.
-            self.inputs.column(declaration, name, table.clone(), false);
+            if let Origin::Record(inputs) = &mut self.origin {
+                inputs.column(declaration, name, table.clone(), false);
+            }
             return None;
         };
         if declared.unit.is_some() && !types::is_time(&ty) {

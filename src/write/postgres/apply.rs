@@ -47,6 +47,7 @@ pub(super) async fn apply(connection: &mut PgConnection, plan: &TablePlan, step:
     let parameters: Vec<Parameter> = parameters.collect::<Result<_, _>>()?;
     let sql = match (step.action, mark) {
         (Action::Put, _) => statements::put(plan, &step.columns, &parameters),
+        (Action::Patch, _) => super::merge::patch(plan, &step.columns, &parameters),
         (Action::SoftDelete, Some(mark)) => statements::soft_delete(plan, mark, &step.columns, &parameters),
         (Action::Delete | Action::SoftDelete, _) => statements::delete(plan, &step.columns, &parameters),
     };

@@ -195,9 +195,14 @@ fn needed_rights(plan: &TablePlan) -> Vec<(&'static str, &str)> {
     if plan.mode != Mode::Update {
         needed.extend(columns().map(|name| ("INSERT", name)));
     }
-    if matches!(plan.mode, Mode::Upsert | Mode::Update) {
+    if matches!(plan.mode, Mode::Upsert | Mode::Update | Mode::Merge) {
         let written = plan.columns.iter().enumerate().filter(|(column, _)| !plan.is_key(*column));
         needed.extend(written.map(|(_, planned)| ("UPDATE", planned.column.name.as_str())));
+    }
+    if plan.mode == Mode::Merge {
+        // What is added to is read.
+        let merged = plan.columns.iter().enumerate().filter(|(column, _)| !plan.is_key(*column));
+        needed.extend(merged.map(|(_, planned)| ("SELECT", planned.column.name.as_str())));
     }
     if let DeletePlan::Soft(mark) = &plan.deletes {
         needed.push(("UPDATE", mark.name.as_str()));

@@ -22,6 +22,7 @@ mod connect;
 mod encode;
 mod errors;
 mod literal;
+mod merge;
 mod migrations;
 mod numeric;
 mod positions;

@@ -53,13 +53,18 @@ fn insert(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> Stri
         Mode::InsertIgnore if plan.key.is_empty() => sql.push_str("\nON CONFLICT DO NOTHING"),
         Mode::InsertIgnore => write!(sql, "\nON CONFLICT ({}) DO NOTHING", key_names(plan)).expect("a String grows"),
         Mode::Upsert => sql.push_str(&on_conflict_update(plan, columns)),
+        Mode::Merge => sql.push_str(&super::merge::on_conflict(plan, columns)),
     }
     sql
 }
 
 /// Does a repeated put of the same key leave the stored row alone, so that the server does not count it?
 pub(super) fn leaves_stored_row(plan: &TablePlan, columns: &[usize]) -> bool {
-    plan.mode == Mode::Upsert && upsert_assignments(plan, columns).is_empty()
+    match plan.mode {
+        Mode::Upsert => upsert_assignments(plan, columns).is_empty(),
+        Mode::Merge => super::merge::assignments(plan, columns).is_empty(),
+        _ => false,
+    }
 }
 
 fn on_conflict_update(plan: &TablePlan, columns: &[usize]) -> String {
@@ -160,7 +165,7 @@ fn names(plan: &TablePlan, columns: &[usize]) -> Vec<String> {
     columns.iter().map(|&column| quote(&plan.columns[column].column.name)).collect()
 }
 
-fn key_names(plan: &TablePlan) -> String {
+pub(super) fn key_names(plan: &TablePlan) -> String {
     names(plan, &plan.key).join(", ")
 }
 
@@ -186,7 +191,7 @@ fn is_flag_without_default(mark: &CatalogColumn) -> bool {
     mark.ty == Some(ColumnType::Bool) && !mark.nullable && !mark.has_default
 }
 
-fn unnest(parameters: &[Parameter]) -> String {
+pub(super) fn unnest(parameters: &[Parameter]) -> String {
     let arrays: Vec<String> =
         parameters.iter().enumerate().map(|(index, item)| format!("${}::{}[]", index + 1, item.name)).collect();
     let columns: Vec<String> = (0..parameters.len()).map(|index| format!("c{index}")).collect();
@@ -200,7 +205,7 @@ fn value(index: usize, parameter: &Parameter) -> String {
     }
 }
 
-fn key_equals(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> String {
+pub(super) fn key_equals(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> String {
     let terms = columns.iter().enumerate().filter(|(_, column)| plan.is_key(**column)).map(|(index, &column)| {
         format!("t.{} = {}", quote(&plan.columns[column].column.name), value(index, &parameters[index]))
     });

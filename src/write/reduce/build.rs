@@ -107,11 +107,11 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn input(&self, column: usize) -> &ArrayRef {
+    pub(super) fn input(&self, column: usize) -> &ArrayRef {
         self.rows.batch.column(self.plan.columns[column].input)
     }
 
-    fn step(
+    pub(super) fn step(
         &self,
         action: Action,
         columns: Vec<usize>,
@@ -136,18 +136,18 @@ impl<'a> Builder<'a> {
 }
 
 /// Row numbers, and whether they follow each other, so that nothing has to be copied.
-struct Selection {
+pub(super) struct Selection {
     rows: UInt32Array,
     consecutive: bool,
 }
 
 impl Selection {
-    fn new(rows: Vec<u32>) -> Self {
+    pub(super) fn new(rows: Vec<u32>) -> Self {
         let consecutive = rows.windows(2).all(|pair| pair[0].wrapping_add(1) == pair[1]);
         Self { rows: rows.into(), consecutive }
     }
 
-    fn take(&self, array: &ArrayRef) -> ArrayRef {
+    pub(super) fn take(&self, array: &ArrayRef) -> ArrayRef {
         if self.consecutive && !self.rows.is_empty() {
             return array.slice(self.rows.value(0) as usize, self.rows.len());
         }

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | append, insert-ignore | every row, in its order |
 //! | upsert, update | per key what the last write and the last delete leave, see [`fold`] |
+//! | merge | per key one row that adds what all of its rows would, see [`merge`] |
 //!
 //! Rows of one statement write the same columns, so a batch whose events have different fields may take several.
 
 mod build;
 mod fold;
+mod merge;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -34,7 +36,7 @@ pub struct Reduced {
     /// order. The rows within a keyed step are sorted by key.
     pub steps: Vec<Step>,
     pub counts: RowCounts,
-    /// Rows without a key where one is needed: the index of their record, and what is wrong with it.
+    /// Rows without a key where one is needed, and rows that cannot be merged: the index of their record, and what is wrong with it.
     pub bad: Vec<(u32, Fault)>,
 }
 
@@ -48,6 +50,10 @@ pub fn reduce(plan: &TablePlan, rows: &Rows, in_order: bool) -> Reduced {
     }
     let selected = Selected::new(plan, rows, &mut reduced);
     let builder = Builder::new(plan, rows);
+    if plan.mode == Mode::Merge {
+        merge::merge(&builder, selected, in_order, &mut reduced);
+        return reduced;
+    }
     // Whether a row is ignored depends on those before it, and they may be of other sets.
     let depends_on_order = plan.mode == Mode::InsertIgnore && builder.sets.len() > 1;
     if in_order || !plan.is_keyed() && (selected.has_deletes || depends_on_order) {

@@ -22,6 +22,7 @@ mod catalog;
 mod connect;
 mod declared;
 mod errors;
+mod merge;
 mod migrate;
 mod positions;
 mod statements;
@@ -84,14 +85,19 @@ impl Session for SqliteSession {
     }
 
     async fn apply(&mut self, plan: &TablePlan, step: &Step) -> Result<u64, WriteError> {
+        let made_here = merge::made_here(plan, step);
+        let with_stored = merge::with_stored(&mut self.connection, plan, step, &made_here).await?;
+        let step = with_stored.as_ref().unwrap_or(step);
         let cells = cells(plan, step)?;
         check_key(plan, step, &cells)?;
         let defaults = self.defaults(plan, step).await?;
-        let shape = Shape { plan, action: step.action, columns: &step.columns, defaults: &defaults };
+        let shape =
+            Shape { plan, action: step.action, columns: &step.columns, defaults: &defaults, made_here: &made_here };
         let changed = self.run(&shape, step, &cells).await?;
         // Without a version every row of an upsert is applied. SQLite does not count those of a table that is all
         // key, as there is nothing in them to change.
-        let applies_all = step.action == Action::Put && plan.mode == Mode::Upsert && plan.version.is_none();
+        let applies_all =
+            step.action == Action::Put && matches!(plan.mode, Mode::Upsert | Mode::Merge) && plan.version.is_none();
         Ok(if applies_all { step.batch.num_rows() as u64 } else { changed })
     }
 

@@ -12,6 +12,8 @@ use crate::write::catalog::CatalogColumn;
 use crate::write::plan::{DeletePlan, TablePlan};
 use crate::write::step::Action;
 
+use super::merge;
+
 /// Rows per statement. A hundred is where SQLite's rows per second no longer grow; few sizes keep the connection's
 /// cache of prepared statements small.
 const SIZES: [usize; 3] = [100, 10, 1];
@@ -39,6 +41,8 @@ pub(super) struct Shape<'a> {
     /// The DEFAULTs as SQL text of the columns that an update sets although its rows do not have them, by index into
     /// `plan.columns`.
     pub defaults: &'a HashMap<usize, String>,
+    /// The columns of a merge whose new values the rows hold already, see [`merge::made_here`].
+    pub made_here: &'a [usize],
 }
 
 impl Shape<'_> {
@@ -52,7 +56,11 @@ impl Shape<'_> {
             (Action::Put, Mode::Append) => self.insert(rows, ""),
             (Action::Put, Mode::InsertIgnore) => self.insert(rows, " ON CONFLICT DO NOTHING"),
             (Action::Put, Mode::Upsert) => self.insert(rows, &self.on_conflict()),
+            (Action::Put, Mode::Merge) => {
+                self.insert(rows, &merge::on_conflict(self.plan, self.columns, self.made_here))
+            }
             (Action::Put, Mode::Update) => self.update(rows),
+            (Action::Patch, _) => self.update_from(rows, &merge::patches(self.plan, self.columns)),
             (Action::Delete, _) => self.delete(rows),
             (Action::SoftDelete, _) => self.soft_delete(rows),
         }
@@ -189,7 +197,7 @@ fn cleared(mark: &CatalogColumn) -> &'static str {
 }
 
 /// `(?, ?), (?, ?)`, each with `literal` at its end.
-fn places(sql: &mut String, rows: usize, width: usize, literal: Option<&str>) {
+pub(super) fn places(sql: &mut String, rows: usize, width: usize, literal: Option<&str>) {
     let mut row: Vec<&str> = vec!["?"; width];
     row.extend(literal);
     let row = format!("({})", row.join(", "));
@@ -229,13 +237,13 @@ mod tests {
         };
         let columns = columns.into_iter().enumerate().map(|(input, column)| PlanColumn { column, input }).collect();
         let (deletes, missing) = (DeletePlan::Hard, Missing::Null);
-        TablePlan { table, mode, columns, key: vec![1, 0], deletes, version: None, missing }
+        TablePlan { table, mode, columns, key: vec![1, 0], deletes, version: None, missing, merge: Vec::new() }
     }
 
     /// On several lines, for reading.
     fn sql(plan: &TablePlan, action: Action, columns: &[usize], rows: usize) -> String {
         let defaults = HashMap::from([(3, "CURRENT_TIMESTAMP".to_owned())]);
-        let mut sql = Shape { plan, action, columns, defaults: &defaults }.sql(rows);
+        let mut sql = Shape { plan, action, columns, defaults: &defaults, made_here: &[] }.sql(rows);
         for part in [" SET ", " VALUES ", " FROM ", " ON CONFLICT ", " WHERE "] {
             sql = sql.replace(part, &format!("\n{}", part.trim_start()));
         }
@@ -402,5 +410,30 @@ mod tests {
         assert_eq!(sizes(100, 327), [100]);
         assert_eq!(sizes(100, 328), [10; 10]);
         assert_eq!(sizes(20, 2000), [10, 10]);
+    }
+    #[test]
+    fn partial_rows_are_added() {
+        use crate::write::plan::Merge;
+        let mut plan = plan(Mode::Merge);
+        plan.columns
+            .extend(["n", "at", "doc"].map(|name| PlanColumn { column: column(name, ColumnType::Text), input: 0 }));
+        let functions = [Merge::Sum, Merge::Last { by: 5 }, Merge::Max, Merge::Order { lead: 3, last: true }];
+        plan.merge = [&[None, None][..], &functions.map(Some), &[Some(Merge::JsonMerge)]].concat();
+        let defaults = HashMap::new();
+        let shape = |action, columns| Shape { plan: &plan, action, columns, defaults: &defaults, made_here: &[2] };
+        insta::assert_snapshot!(shape(Action::Put, &[0, 1, 2, 3, 4, 5]).sql(1));
+        insta::assert_snapshot!(shape(Action::Put, &[0, 1, 6]).sql(2));
+        insta::assert_snapshot!(shape(Action::Patch, &[0, 1, 6]).sql(2));
+        insta::assert_snapshot!(merge::select(&plan, &[2, 4], 2));
+        let first = [Merge::BitOr, Merge::First { by: 5 }, Merge::Min, Merge::Order { lead: 3, last: false }];
+        plan.merge.splice(2..6, first.map(Some));
+        let shape = Shape {
+            plan: &plan,
+            action: Action::Put,
+            columns: &[0, 1, 2, 3, 4, 5],
+            defaults: &defaults,
+            made_here: &[],
+        };
+        insta::assert_snapshot!(shape.sql(1));
     }
 }

@@ -33,7 +33,7 @@ async fn plan(session: &mut SqliteSession) -> TablePlan {
     let table = session.table("t").await.unwrap().unwrap();
     let columns = vec![PlanColumn { column: table.columns[0].clone(), input: 0 }];
     let (mode, deletes, missing) = (Mode::Append, DeletePlan::Ignore, Missing::Null);
-    TablePlan { table, mode, columns, key: Vec::new(), deletes, version: None, missing }
+    TablePlan { table, mode, columns, key: Vec::new(), deletes, version: None, missing, merge: Vec::new() }
 }
 
 fn step() -> Step {
@@ -104,6 +104,8 @@ async fn positions_and_keys_are_found_by_their_indexes() {
         positions::COUNT_MOVED,
         positions::UPDATE,
         "UPDATE OR ABORT two AS t SET c = v.column3 FROM (VALUES (?, ?, ?), (?, ?, ?)) AS v \
+         WHERE t.a = v.column1 AND t.b = v.column2",
+        "SELECT v.column3, t.c FROM (VALUES (?, ?, ?), (?, ?, ?)) AS v CROSS JOIN two AS t \
          WHERE t.a = v.column1 AND t.b = v.column2",
         "DELETE FROM two AS t WHERE (t.a = ? AND t.b = ?) OR (t.a = ? AND t.b = ?)",
     ] {

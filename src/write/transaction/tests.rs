@@ -95,7 +95,16 @@ fn plan(name: &str, deletes: DeletePlan) -> TablePlan {
         unusable_unique: Vec::new(),
     };
     let columns = vec![PlanColumn { column: id, input: 0 }];
-    TablePlan { table, mode: Mode::Upsert, columns, key: vec![0], deletes, version: None, missing: Missing::Null }
+    TablePlan {
+        table,
+        mode: Mode::Upsert,
+        columns,
+        key: vec![0],
+        deletes,
+        version: None,
+        missing: Missing::Null,
+        merge: Vec::new(),
+    }
 }
 
 fn rows(ids: &[Option<i64>], operations: &[Operation]) -> Rows {

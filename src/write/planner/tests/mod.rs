@@ -1,14 +1,16 @@
 //! What is planned; what is refused, and with which words, is in [`wrong`].
 
+mod merge;
+mod queries;
 mod wrong;
 
-use crate::config::{Deletes, Missing, Mode, SourceColumn, Table};
-use crate::rows::{ColumnSource, TimeUnit};
+use crate::config::{Deletes, Filtered, Missing, Mode, SourceColumn, Table};
+use crate::rows::{ColumnSource, OutputColumn, TimeUnit};
 use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable, UniqueIndex};
 use crate::write::plan::DeletePlan;
 
-use super::{Planned, plan};
+use super::{Planned, Request, plan};
 
 fn column(name: &str, ty: ColumnType) -> CatalogColumn {
     CatalogColumn {
@@ -68,6 +70,9 @@ fn table(mode: Mode) -> Table {
         deletes: if matches!(mode, Mode::Upsert | Mode::Update) { Deletes::Hard } else { Deletes::Ignore },
         version: None,
         missing: Missing::Null,
+        sql: None,
+        filtered: Filtered::Ignore,
+        merge: Vec::new(),
     }
 }
 
@@ -107,8 +112,28 @@ fn change(mut table: CatalogTable, change: impl FnOnce(&mut CatalogTable)) -> Ca
     table
 }
 
+/// Without SQL.
+fn plan_all(
+    tables: &[Table],
+    catalog: &[Option<CatalogTable>],
+    columns: &[SourceColumn],
+    timezone: Option<&str>,
+) -> Result<Planned, Vec<String>> {
+    let queries = vec![None; tables.len()];
+    plan(Request { tables, catalog, queries: &queries, columns, timezone })
+}
+
 fn plan_one(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Result<Planned, Vec<String>> {
-    plan(&[table], &[Some(found)], declared, None)
+    plan_from(table, found, declared, None)
+}
+
+fn plan_from(
+    table: Table,
+    found: CatalogTable,
+    declared: &[SourceColumn],
+    query: Option<Vec<OutputColumn>>,
+) -> Result<Planned, Vec<String>> {
+    plan(Request { tables: &[table], catalog: &[Some(found)], queries: &[query], columns: declared, timezone: None })
 }
 
 fn planned(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Planned {
@@ -200,7 +225,7 @@ fn tables_share_the_input_they_take_alike() {
     let mut other = orders();
     other.columns = vec![column("id", ColumnType::Int64), column("sku", ColumnType::Enum)];
     other.unique.clear();
-    let planned = plan(&[table(Mode::Append), upsert()], &[Some(other), Some(orders())], &[], None).unwrap();
+    let planned = plan_all(&[table(Mode::Append), upsert()], &[Some(other), Some(orders())], &[], None).unwrap();
     let input = |table: usize, column: usize| planned.tables[table].columns[column].input;
     assert_eq!(input(0, 0), input(1, 0));
     assert!(planned.input.columns[input(0, 0)].key, "it is in the key of one of them");
@@ -213,16 +238,16 @@ fn a_column_that_one_table_computes_may_be_declared_for_another() {
     plain.columns = vec![column("total", ColumnType::Numeric)];
     plain.unique.clear();
     let declared = [declare("total", ColumnType::Numeric)];
-    assert!(plan(&[upsert(), table(Mode::Append)], &[Some(orders()), Some(plain)], &declared, None).is_ok());
+    assert!(plan_all(&[upsert(), table(Mode::Append)], &[Some(orders()), Some(plain)], &declared, None).is_ok());
 }
 
 #[test]
 fn a_timestamp_fits_timestamptz_once_the_zone_is_known() {
     let declared = [declare("created_at", ColumnType::Timestamp)];
-    let zone = Some("Europe/Berlin".to_owned());
-    let planned = plan(&[upsert()], &[Some(orders())], &declared, zone.clone()).unwrap();
+    let zone = Some("Europe/Berlin");
+    let planned = plan_all(&[upsert()], &[Some(orders())], &declared, zone).unwrap();
     assert_eq!(planned.input.columns[4].ty, ColumnType::TimestampTz);
-    assert_eq!(planned.input.timezone, zone);
+    assert_eq!(planned.input.timezone.as_deref(), zone);
 }
 
 #[test]
@@ -234,7 +259,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn a_missing_table_is_told_and_nothing_that_follows_from_it() {
-    let problems = plan(&[upsert()], &[None], &[declare("id", ColumnType::Int64)], None).unwrap_err();
+    let problems = plan_all(&[upsert()], &[None], &[declare("id", ColumnType::Int64)], None).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("table orders: the database has no table of that name"), "{problems:?}");
 }

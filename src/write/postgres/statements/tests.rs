@@ -26,7 +26,16 @@ fn plan(mode: Mode, missing: Missing) -> TablePlan {
         unusable_unique: Vec::new(),
     };
     let columns = columns.into_iter().enumerate().map(|(input, column)| PlanColumn { column, input }).collect();
-    TablePlan { table, mode, columns, key: vec![0], deletes: DeletePlan::Hard, version: None, missing }
+    TablePlan {
+        table,
+        mode,
+        columns,
+        key: vec![0],
+        deletes: DeletePlan::Hard,
+        version: None,
+        missing,
+        merge: Vec::new(),
+    }
 }
 
 fn parameters(plan: &TablePlan, columns: &[usize]) -> Vec<Parameter> {

@@ -87,6 +87,7 @@ impl Setting {
             deletes: self.deletes.clone(),
             version: self.version.then_some(VERSION),
             missing: self.missing,
+            merge: Vec::new(),
         }
     }
 
@@ -141,6 +142,7 @@ impl Setting {
             }
             (Mode::InsertIgnore, Some(_)) | (Mode::Update, None) => {}
             (Mode::Upsert | Mode::Update, Some(index)) => self.update(&mut table[index], cells),
+            (Mode::Merge, _) => unreachable!("merges have tests of their own"),
         }
     }
 
@@ -178,6 +180,7 @@ impl Setting {
             let cells = cells_of(step, row);
             match step.action {
                 Action::Put => self.put(table, &cells),
+                Action::Patch => unreachable!("only a merge patches"),
                 Action::Delete => self.delete(table, &self.key_of(&cells).unwrap(), None),
                 Action::SoftDelete => {
                     let mark = mark_of(step.batch.columns().last().unwrap(), row);

@@ -1,0 +1,67 @@
+//! Transform: SQL over columns. The only folder that names the query engine.
+//!
+//! ```text
+//! plan.rs       text and typed columns -> a plan, or every mistake in it; pure
+//! compile.rs    a plan, the decoder's schema and the target's types -> what runs
+//! run.rs        one batch: WHERE, UNNEST, results; bad records are found by halving
+//! aggregate.rs  GROUP BY: the batch's part of each group
+//! convert.rs    results into the target's types, checked
+//! faults.rs     what a failed expression says, without any value
+//! kinds.rs      columns' types on the engine's side and back
+//! functions/    JSON, windows, time zones: what the engine lacks or does otherwise
+//! ```
+//!
+//! The engine's part of the text is in the crate `tidegate-sql`.
+//!
+//! `plan` is pure: text and typed columns in, a plan or every problem out. `Plan::compile` fixes a plan to the
+//! decoder's schema and to the types that the target wants; `Transform::run` is what a lane calls per batch.
+
+mod aggregate;
+mod compile;
+mod convert;
+mod faults;
+mod functions;
+mod kinds;
+mod plan;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{Filtered, KeyFormat, MergeColumn};
+use crate::dead_letter::Fault;
+use crate::rows::{InputColumn, OutputColumn, Rows};
+
+pub use compile::Transform;
+pub use plan::{Plan, plan};
+/// One mistake in a statement, with its place inside the SQL text and what mends it.
+pub use tidegate_sql::Problem as SqlProblem;
+
+/// What a `[[table]]` or `[[topic]]` asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    pub sql: &'a str,
+    /// The section's `name`: what `INSERT INTO name (..) SELECT` must name, and what messages call it.
+    pub output: &'a str,
+    /// `mode = "merge"`: the function of each column that is not key.
+    pub aggregates: Option<&'a [MergeColumn]>,
+    /// `[source.columns]`, every one with its type.
+    pub inputs: &'a [InputColumn],
+    /// The topics by their names: each may stand after FROM, for its own records; `input` is the records of all.
+    pub topics: &'a [String],
+    /// Decides the type of `_key`: bytes or text.
+    pub key_format: KeyFormat,
+}
+
+/// A batch after the statement.
+#[derive(Debug, Clone)]
+pub struct Transformed {
+    /// One column per output, in that order.
+    pub rows: Rows,
+    /// Records that the statement failed on, none of whose rows is in `rows`: their index in the batch of records,
+    /// ascending, and what is wrong with them.
+    pub bad: Vec<(u32, Fault)>,
+    /// Rows that WHERE left out.
+    pub filtered: u64,
+    /// Deletes that an aggregation has no use for.
+    pub ignored: u64,
+}

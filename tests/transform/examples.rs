@@ -1,0 +1,108 @@
+//! The worked examples of docs/scenarios.md, as their files have them: the table that the comment describes, the
+//! statement, and rows.
+
+use std::path::Path;
+
+use tidegate::config::{Environment, load_pipelines};
+
+use super::Scene;
+use crate::support::database::Kind;
+use crate::support::services;
+
+/// A scene of `config/<name>.toml` on PostgreSQL: its tables are created as its comment says.
+async fn example(name: &str) -> (Scene, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(path).expect("the example");
+    let comments = text.lines().filter_map(|line| line.strip_prefix('#')).collect::<Vec<_>>().join("\n");
+    let ddl: Vec<&str> =
+        comments.split("CREATE TABLE").skip(1).filter_map(|rest| rest.split_once(");")).map(|(ddl, _)| ddl).collect();
+    let ddl: Vec<String> = ddl.iter().map(|ddl| format!("CREATE TABLE {ddl})")).collect();
+    assert!(!ddl.is_empty(), "{name}: the comment has the tables");
+    let ddl: Vec<&str> = ddl.iter().map(String::as_str).collect();
+    (Scene::new(Kind::Postgres, &ddl, "").await, text)
+}
+
+/// Runs the example's own file on the records.
+async fn run(name: &str, records: &[&str]) -> Scene {
+    let (mut scene, text) = example(name).await;
+    let records: Vec<(&str, Option<&str>)> = records.iter().map(|record| ("k", Some(*record))).collect();
+    scene.send(&records);
+    let file = scene.folder.path().join(format!("{name}.toml"));
+    std::fs::write(&file, text).expect("a file");
+    let environment = Environment::from_iter([
+        ("DB_PASSWORD", "unused"),
+        ("TIDEGATE__SINK__URL", scene.database.url.as_str()),
+        ("TIDEGATE__SOURCE__BROKERS", services::kafka().as_str()),
+        ("TIDEGATE__SOURCE__TOPICS", scene.topic.as_str()),
+        ("TIDEGATE__SOURCE__INSTANCE", "none"),
+    ]);
+    let mut pipeline = load_pipelines(&[file], &environment).unwrap_or_else(|problems| panic!("{problems}")).remove(0);
+    pipeline.name.clone_from(&scene.name);
+    pipeline.source.group = format!("tidegate-{}", scene.name);
+    scene.run_pipeline(pipeline).await;
+    assert!(scene.dead_letters().await.is_empty());
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitoring() {
+    let scene = run(
+        "monitoring",
+        &[
+            r#"{"at":"2026-11-01T10:00:07Z","path":"/cart","status":200,"duration_us":1000}"#,
+            r#"{"at":"2026-11-01T10:00:59.999Z","path":"/cart","status":200,"duration_us":3000}"#,
+            r#"{"at":"2026-11-01T10:00:10Z","path":"/cart","status":500,"duration_us":9}"#,
+            r#"{"at":"2026-11-01T10:01:00Z","path":"/","status":200,"duration_us":7}"#,
+        ],
+    )
+    .await;
+    let rows = scene.rows("requests_per_minute", &["minute", "status", "requests", "worst_us", "mean_us"]).await;
+    let expected = ["10:00:00+00|200|2|3000|2000", "10:00:00+00|500|1|9|9", "10:01:00+00|200|1|7|7"];
+    let mut rows: Vec<&str> = rows.iter().map(|row| row.trim_start_matches("2026-11-01 ")).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn analytics() {
+    let scene = run(
+        "analytics",
+        &[
+            r#"{"order_id":1,"sku":"a","quantity":2,"price":"0.10","created_at":"2026-11-01T10:00:07Z"}"#,
+            r#"{"order_id":2,"sku":"a","quantity":1,"price":"0.20","created_at":"2026-11-01T10:00:08Z"}"#,
+            r#"{"order_id":3,"sku":"b","quantity":1,"price":"5.00","created_at":"2026-11-01T10:00:09Z"}"#,
+        ],
+    )
+    .await;
+    assert_eq!(scene.rows("sales", &["order_id", "sku", "total"]).await, ["1|a|0.20", "2|a|0.20", "3|b|5.00"]);
+    let totals = scene.rows("revenue_per_minute", &["sku", "orders", "revenue", "max_price"]).await;
+    assert_eq!(totals, ["a|2|0.40|0.20", "b|1|5.00|5.00"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recommendation() {
+    let scene = run(
+        "recommendation",
+        &[
+            r#"{"item":"lamp","together_with":["bulb","cable"],"at":"2026-11-01T10:00:07Z"}"#,
+            r#"{"item":"lamp","together_with":["bulb"],"at":"2026-11-01T10:00:08Z"}"#,
+            r#"{"item":"pen","together_with":[],"at":"2026-11-01T10:00:09Z"}"#,
+        ],
+    )
+    .await;
+    assert_eq!(scene.rows("bought_together", &["other", "item", "times"]).await, ["bulb|lamp|2", "cable|lamp|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql() {
+    let scene = run(
+        "sql",
+        &[
+            r#"{"order_id":7,"sku":"a-1","quantity":2,"price":"9000.00","created_at":"2026-11-01T00:00:00Z","customer":{"address":{"city":"Hamburg"}},"items":[{"name":"lamp","pieces":1},{"name":"bulb","pieces":3}]}"#,
+        ],
+    )
+    .await;
+    let orders = scene.rows("orders", &["order_id", "sku", "total", "size", "city", "day", "tenant"]).await;
+    assert_eq!(orders, ["7|A-1|18000.00|large|Hamburg|2026-11-01|acme"]);
+    assert_eq!(scene.rows("order_items", &["name", "pieces"]).await, ["bulb|3", "lamp|1"]);
+}
