@@ -81,6 +81,14 @@ pub fn revoked(pipeline: &str, partitions: &[TopicPartition]) {
     tracing::info!(pipeline, ?partitions, "the group takes partitions away");
 }
 
+/// What the group has given to nobody now.
+pub fn unassigned(pipeline: &str, partitions: &[TopicPartition]) {
+    gauge!("tidegate_partitions_unassigned", "pipeline" => pipeline.to_owned()).set(partitions.len() as f64);
+    if !partitions.is_empty() {
+        tracing::warn!(pipeline, ?partitions, "the group has given these partitions to nobody");
+    }
+}
+
 pub fn claimed(pipeline: &str, lease: &Lease) {
     tracing::info!(
         pipeline,

@@ -98,6 +98,12 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         "Ranges of records that were gone before they could be read (rows of tidegate_gaps).",
     ),
     ("tidegate_rebalances_total", Kind::Counter, Appears::Always, "Assignments by the consumer group."),
+    (
+        "tidegate_partitions_unassigned",
+        Kind::Gauge,
+        Appears::Always,
+        "Partitions of the subscribed topics that no member of a stable group holds, as each static member of the classic protocol sees it; 0 with other members.",
+    ),
     ("tidegate_kafka_problems_total", Kind::Counter, Appears::FirstHappening, "Problems with Kafka, by class."),
     (
         "tidegate_pipeline_failures_total",

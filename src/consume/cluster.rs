@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
+use super::describe_group::{self, Group};
 use super::{ConsumeError, client, describe_topics, pattern};
 use crate::config::{Source, Start, Topics};
 use crate::kafka;
@@ -167,6 +168,17 @@ impl Cluster {
             let broker = broker.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerNotAvailable))?;
             // SAFETY: the client is alive: it is borrowed from `self`.
             unsafe { describe_topics::topic_ids(client.client().native_ptr(), &topics, broker, LIMIT) }
+                .map_err(KafkaError::MetadataFetch)
+        })
+    }
+
+    /// Who is in the group, and holds what.
+    pub(super) fn group(&self) -> Result<Group, ConsumeError> {
+        let group = &self.source.group;
+        let what = || format!("the members of group {group}");
+        ask(&self.client, what, |client| {
+            // SAFETY: the client is alive: it is borrowed from `self`.
+            unsafe { describe_group::describe(client.client().native_ptr(), group, LIMIT) }
                 .map_err(KafkaError::MetadataFetch)
         })
     }

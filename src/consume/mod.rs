@@ -4,9 +4,13 @@
 //! inboxes of the lanes. It answers every rebalance at once (an assignment at first with nothing), so that the group
 //! stays steady whatever the database does; a partition is read only after its claim, from the claim's position.
 
+#[allow(unsafe_code, reason = "requests that the binding does not have; librdkafka has them")]
+mod admin;
 mod client;
-#[allow(unsafe_code, reason = "hands the client's pointer to describe_topics")]
+#[allow(unsafe_code, reason = "hands the client's pointer to describe_group and describe_topics")]
 mod cluster;
+#[allow(unsafe_code, reason = "the binding has no DescribeConsumerGroups; librdkafka has")]
+mod describe_group;
 #[allow(unsafe_code, reason = "the binding has no DescribeTopics; librdkafka has")]
 mod describe_topics;
 mod instance;
@@ -17,6 +21,7 @@ mod rebalance;
 mod statistics;
 mod thread;
 mod troubles;
+mod unassigned;
 
 use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
@@ -26,7 +31,7 @@ use rdkafka::consumer::Consumer as _;
 
 use tokio::sync::mpsc;
 
-use crate::config::{Source, Topics};
+use crate::config::{GroupProtocol, Source, Topics};
 use crate::inbox::Inbox;
 use crate::kafka::errors;
 use crate::lease::Lease;
@@ -57,6 +62,9 @@ pub enum Event {
     Fatal(ConsumeError),
     /// A position that the topic no longer has, found while reading: claim these partitions again.
     PositionLost(Vec<TopicPartition>),
+    /// Partitions that the group has given to nobody, for so long that no rebalance explains it; none: all have an
+    /// owner again.
+    Unassigned(Vec<TopicPartition>),
     /// Every few seconds.
     Statistics(Vec<PartitionStatistics>),
 }
@@ -92,6 +100,10 @@ enum Command {
     Subscribe(Vec<String>),
     /// The topics that a pattern matches could not be learned.
     Problem(ConsumeError),
+    /// What the group has given to nobody has changed.
+    Unassigned(Vec<TopicPartition>),
+    /// Leave the group and join it again.
+    Rejoin,
     Stop,
 }
 
@@ -129,12 +141,16 @@ impl Consumer {
             }
             Topics::Pattern(_) => pattern::watch(source, commands.clone(), unwatched)?,
         }
+        let (joined, unjoined) = sync_mpsc::sync_channel(0);
+        if let (GroupProtocol::Classic, Some(slot)) = (source.protocol, &slot) {
+            unassigned::watch(source, slot.id().to_owned(), commands.clone(), unjoined)?;
+        }
         let mut worker = thread::Worker::new(receiver, events, source.group.clone());
         let work = move || {
             if let Some(queue) = queue::Queue::of_consumer(&client) {
                 worker.run(&client, &queue);
             }
-            drop(watched);
+            drop((watched, joined));
             // In this order: the client is closed, then its instance is free, then the end is told.
             drop(client);
             drop(slot);

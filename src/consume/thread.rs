@@ -12,6 +12,7 @@ use super::queue::{Event as Polled, EventError, EventKind, Queue, Record};
 use super::rebalance::{Assignment, Client};
 use super::statistics::Statistics;
 use super::troubles::{Scope, Troubles};
+use super::unassigned::Rejoin;
 use super::{Command, ConsumeError, DRAIN_LIMIT, Event};
 use crate::inbox::Inbox;
 use crate::kafka;
@@ -44,6 +45,7 @@ pub(super) struct Worker {
     assignment: Assignment,
     troubles: Troubles,
     committed_at: Option<Instant>,
+    rejoin: Option<Rejoin>,
     is_stalled: bool,
     is_dead: bool,
 }
@@ -64,6 +66,7 @@ impl Worker {
             assignment: Assignment::new(),
             troubles: Troubles::default(),
             committed_at: None,
+            rejoin: None,
             is_stalled: false,
             is_dead: false,
         }
@@ -99,13 +102,16 @@ impl Worker {
                 }
                 Ok(Command::Commit(positions)) => self.assignment.commit_later(positions),
                 Ok(Command::Pause(paused)) => self.assignment.pause(client, paused),
-                Ok(Command::Subscribe(topics)) => {
-                    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-                    let result = client.subscribe(&topics);
-                    self.check(result, "the topics could not be subscribed to");
-                    let has_passed = self.troubles.topic_is_there(ANY_TOPIC);
-                    self.recovered(has_passed);
+                Ok(Command::Subscribe(topics)) => self.subscribe(client, topics),
+                Ok(Command::Unassigned(partitions)) => self.tell(Event::Unassigned(partitions)),
+                Ok(Command::Rejoin) if self.rejoin.is_none() && !self.is_dead => {
+                    tracing::warn!(
+                        group = self.group,
+                        "the group is left and joined again, so that it gives the partitions without an owner to somebody"
+                    );
+                    self.rejoin = Rejoin::begin(client);
                 }
+                Ok(Command::Rejoin) => {}
                 Ok(Command::Problem(error)) => {
                     let is_unmatched = error.class == "unknown_topic";
                     let scope = if is_unmatched { Scope::Topic(ANY_TOPIC.to_owned()) } else { Scope::Brokers };
@@ -118,6 +124,18 @@ impl Worker {
         if self.events.is_closed() { Err(Ended) } else { Ok(()) }
     }
 
+    fn subscribe(&mut self, client: &Client, topics: Vec<String>) {
+        if let Some(rejoin) = &mut self.rejoin {
+            rejoin.topics = topics;
+        } else {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            let result = client.subscribe(&topics);
+            self.check(result, "the topics could not be subscribed to");
+        }
+        let has_passed = self.troubles.topic_is_there(ANY_TOPIC);
+        self.recovered(has_passed);
+    }
+
     /// What is due by time.
     fn tick(&mut self, client: &Client, queue: &Queue<'_>) {
         if self.is_dead {
@@ -126,6 +144,12 @@ impl Worker {
         self.is_stalled = self.assignment.resume_stalled(client);
         let result = self.assignment.try_again(client);
         self.check(result, "partitions could not be read again");
+        if let Some(result) = self.rejoin.as_ref().map(|rejoin| rejoin.go_on(client)) {
+            if matches!(result, Ok(true)) {
+                self.rejoin = None;
+            }
+            self.check(result.map(drop), "the group could not be joined again");
+        }
         if self.committed_at.is_none_or(|at| at.elapsed() >= COMMIT_INTERVAL)
             && let Some(list) = self.assignment.take_pending(None)
         {

@@ -73,6 +73,7 @@ pub async fn run(setting: Setting) -> Result<bool, Failure> {
     let options = ConsumerOptions { pipeline: setting.pipeline.name.clone(), prefetch_bytes: PREFETCH_BYTES };
     let queries = Queries::plan(&setting.pipeline).map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let consumer = Consumer::start(&setting.pipeline.source, options, event_sender).map_err(Failure::Fatal)?;
+    events::unassigned(&setting.pipeline.name, &[]);
     Coordinator::new(setting, queries, consumer).run(events).await
 }
 
@@ -213,6 +214,7 @@ impl Coordinator {
             Event::Recovered => self.report_kafka(None),
             Event::Fatal(error) => return Err(Failure::Fatal(error)),
             Event::PositionLost(partitions) => self.claim_again(partitions),
+            Event::Unassigned(partitions) => self.report_unassigned(&partitions),
             Event::Statistics(statistics) => {
                 events::buffered(self.setting.budget.used());
                 for partition in statistics {
@@ -235,6 +237,24 @@ impl Coordinator {
             None if status.clear(PART) => events::recovered(self.name(), PART),
             _ => {}
         }
+    }
+
+    fn report_unassigned(&self, partitions: &[TopicPartition]) {
+        const PART: &str = "group";
+        events::unassigned(self.name(), partitions);
+        if partitions.is_empty() {
+            if self.setting.status.clear(PART) {
+                events::recovered(self.name(), PART);
+            }
+            return;
+        }
+        let message = format!(
+            "nobody in group {} holds {}; a member leaves and joins again, so that the group shares them out anew. \
+             Where that does not help, stop a member for longer than its session of 6 s",
+            self.setting.pipeline.source.group,
+            named(partitions)
+        );
+        self.setting.status.report(PART, Disposition::Retry, message);
     }
 
     /// The database granted partitions: give each a lane and read it.
@@ -421,6 +441,16 @@ impl Coordinator {
         setting.status.enter(State::Stopped);
         is_flushed && is_left
     }
+}
+
+/// The first few, by name.
+fn named(partitions: &[TopicPartition]) -> String {
+    const SHOWN: usize = 8;
+    let mut names: Vec<String> = partitions.iter().take(SHOWN).map(TopicPartition::to_string).collect();
+    if partitions.len() > SHOWN {
+        names.push(format!("{} more", partitions.len() - SHOWN));
+    }
+    names.join(", ")
 }
 
 type Positions = Vec<(TopicPartition, i64)>;

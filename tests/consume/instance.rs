@@ -4,46 +4,78 @@ use super::*;
 
 const CHILD: &str = "TIDEGATE_TEST_CHILD";
 
-/// The source of a static member that is in the same group and slot in every process.
-fn static_source(topic: &str, group: &str) -> Source {
-    let mut source = kafka::source(&[topic]);
+/// The source of a static member that is in the same group and the first free slot in every process.
+pub fn static_source(topic: &str, group: &str, strategy: &str) -> Source {
+    let mut source = kafka::with(kafka::source(&[topic]), "partition.assignment.strategy", strategy);
     source.group = group.to_owned();
     source.instance = Instance::Auto;
     source
 }
 
-/// Not a test of its own: the process that [`a_killed_static_member_is_back_at_once`] kills.
+/// Not a test of its own: a member in a process of its own, which says what the group does and answers nothing.
 #[tokio::test]
-#[ignore = "a part of another test"]
+#[ignore = "a part of other tests"]
 async fn child_member() {
-    let given = std::env::var(CHILD).expect("a topic and a group");
-    let (topic, group) = given.split_once(' ').expect("a topic and a group");
-    let mut member = Member::join(&static_source(topic, group));
-    let (_, partitions) = member.assigned().await;
-    println!("\nassigned {}", partitions.len());
-    std::future::pending::<()>().await;
+    let given = std::env::var(CHILD).expect("what to join");
+    let [topic, group, strategy] = given.split(' ').collect::<Vec<_>>().try_into().expect("what to join");
+    let mut member = Member::join(&static_source(topic, group, strategy));
+    let mut unanswered = Vec::new();
+    while let Some(event) = member.events.recv().await {
+        match event {
+            Event::Assigned { partitions, .. } => println!("\nassigned {}", partitions.len()),
+            Event::Revoked { partitions, drained } => {
+                println!("\nrevoked {}", partitions.len());
+                unanswered.push(drained);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A static member that can be killed.
+pub struct ChildMember {
+    process: std::process::Child,
+    output: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+impl ChildMember {
+    pub fn join(topic: &str, group: &str, strategy: &str) -> Self {
+        use std::io::{BufRead as _, BufReader};
+        use std::process::{Command, Stdio};
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "consume::instance::child_member", "--ignored", "--nocapture"])
+            .env(CHILD, format!("{topic} {group} {strategy}"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, output }
+    }
+
+    /// Waits until it has said so.
+    pub fn says(&mut self, what: &str) {
+        let heard: Vec<_> = self.output.by_ref().map_while(Result::ok).take_while(|line| line != what).collect();
+        let is_alive = self.process.try_wait().unwrap().is_none();
+        assert!(is_alive, "{what:?} was awaited, and it ended after {heard:?}");
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_killed_static_member_is_back_at_once() {
-    use std::io::{BufRead as _, BufReader};
-    use std::process::{Command, Stdio};
     let topic = kafka::topic(3);
     let group = kafka::unique("g");
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "consume::instance::child_member", "--ignored", "--nocapture"])
-        .env(CHILD, format!("{topic} {group}"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let assigned = output.lines().map_while(Result::ok).find(|line| line.starts_with("assigned"));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(assigned.as_deref(), Some("assigned 3"));
+    let mut child = ChildMember::join(&topic, &group, "cooperative-sticky");
+    child.says("assigned 3");
+    child.kill();
     let began = Instant::now();
-    let mut member = Member::join(&static_source(&topic, &group));
+    let mut member = Member::join(&static_source(&topic, &group, "cooperative-sticky"));
     let (_, partitions) = member.assigned().await;
     assert_eq!(partitions.len(), 3);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -5,6 +5,7 @@ mod cluster;
 mod group;
 mod instance;
 mod reading;
+mod unassigned;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod network;
 mod proxy;
 mod scene;
 mod servers;
+mod unassigned;
 mod zombie;
 
 /// A test per database of one function that takes its kind.

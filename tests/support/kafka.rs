@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
@@ -72,6 +72,15 @@ pub fn delete(name: &str) {
         client.delete_topics(&[name], options).await.expect("a broker").remove(0).expect("a topic");
     });
     wait_until("the topic is gone", || partitions_of(name).is_none());
+}
+
+/// Adds partitions, up to `count`.
+pub fn grow(name: &str, count: usize) {
+    admin(async |client, options| {
+        let grown = NewPartitions::new(name, count);
+        client.create_partitions([&grown], options).await.expect("a broker").remove(0).expect("partitions");
+    });
+    wait_until("the partitions are there", || partitions_of(name) == Some(count));
 }
 
 fn partitions_of(topic: &str) -> Option<usize> {
