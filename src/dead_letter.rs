@@ -6,6 +6,7 @@ use crate::records::Record;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     Decode,
+    Check,
     Transform,
     Write,
 }
@@ -14,6 +15,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
+            Self::Check => "check",
             Self::Transform => "transform",
             Self::Write => "write",
         }

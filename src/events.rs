@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge, histogram};
 
-use crate::config::BadRecords;
+use crate::config::{BadRecords, Check};
 use crate::consume::{ConsumeError, PartitionStatistics};
 use crate::dead_letter::Fault;
 use crate::lease::Lease;
@@ -188,20 +188,38 @@ pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_letter
     }
 }
 
+/// How many records of a batch violate a check.
+pub fn check_violations(pipeline: &str, check: &Check, count: u64) {
+    if count == 0 {
+        return;
+    }
+    let (name, action) = (&check.name, check.action.name());
+    let labels = [("pipeline", pipeline.to_owned()), ("check", name.clone()), ("action", action.to_owned())];
+    counter!("tidegate_check_violations_total", &labels).increment(count);
+    tracing::debug!(pipeline, check = name, action, records = count, "records violate a check");
+}
+
+/// The records of a batch that were not processed, by their index.
+#[derive(Debug, Clone, Copy)]
+pub struct Fates<'a> {
+    pub faults: &'a [&'a (u32, Fault)],
+    pub policy: BadRecords,
+    pub dropped: &'a [u32],
+}
+
 /// A batch is committed.
-pub fn batch_stored(
-    pipeline: &str,
-    records: &Records,
-    faults: &[&(u32, Fault)],
-    policy: BadRecords,
-    elapsed: Duration,
-) {
+pub fn batch_stored(pipeline: &str, records: &Records, fates: Fates<'_>, elapsed: Duration) {
+    let Fates { faults, policy, dropped } = fates;
     for (index, lease) in records.leases().iter().enumerate() {
         let (topic, partition) = (&lease.partition().topic, lease.partition().partition);
         let consumed = records.count_of_lease(index);
-        let bad = faults.iter().filter(|(row, _)| std::sync::Arc::ptr_eq(records.get(*row as usize).lease(), lease));
-        let bad = bad.count() as u64;
-        for (outcome, count) in [("consumed", consumed), ("processed", consumed - bad), (bad_outcome(policy), bad)] {
+        let is_its = |row: u32| std::sync::Arc::ptr_eq(records.get(row as usize).lease(), lease);
+        let bad = faults.iter().filter(|(row, _)| is_its(*row)).count() as u64;
+        let dropped = dropped.iter().filter(|row| is_its(**row)).count() as u64;
+        let processed = consumed - bad - dropped;
+        let outcomes =
+            [("consumed", consumed), ("processed", processed), (bad_outcome(policy), bad), ("dropped", dropped)];
+        for (outcome, count) in outcomes {
             let mut labels = partition_labels(pipeline, topic, partition).to_vec();
             labels.push(("outcome", outcome.to_owned()));
             counter!("tidegate_records_total", &labels).increment(count);

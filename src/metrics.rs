@@ -60,6 +60,12 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         Appears::FirstHappening,
         "Dead letters by pipeline, topic, stage and class.",
     ),
+    (
+        "tidegate_check_violations_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Records that violate a check, by pipeline, check and action.",
+    ),
     ("tidegate_unknown_fields_total", Kind::Counter, Appears::Always, "Undeclared fields seen, each counted once."),
     (
         "tidegate_isolations_total",

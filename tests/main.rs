@@ -1,6 +1,7 @@
 //! The integration tests, as one binary: against a real Kafka, PostgreSQL, MariaDB, MySQL and SQLite.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cases;
 mod config;
 mod consume;
 mod faults;
@@ -8,6 +9,7 @@ mod merge;
 mod metrics;
 mod mysql;
 mod pipeline;
+mod plan;
 mod postgres;
 mod produce;
 mod security;

@@ -26,12 +26,15 @@ enum Fate {
     Broken,
     /// The database refuses it.
     Refused,
+    /// A check drops it.
+    Dropped,
 }
 
 fn fate(seq: i64) -> Fate {
     match seq {
         _ if seq % 50 == 49 => Fate::Broken,
         _ if seq % 97 == 96 => Fate::Refused,
+        _ if seq % 83 == 82 => Fate::Dropped,
         _ if seq % 62 == 30 => Fate::Stray,
         _ if seq % 31 == 30 => Fate::Tombstone,
         _ if seq % 9 == 7 => Fate::Old,
@@ -55,6 +58,7 @@ fn record(partition: i32, seq: i64) -> (String, Option<String>) {
         Fate::Tombstone | Fate::Stray => None,
         Fate::Broken => Some("{".to_owned()),
         Fate::Refused => Some(format!(r#"{{"id":"{key}","seq":-1,"version":{version}}}"#)),
+        Fate::Dropped => Some(format!(r#"{{"id":"{key}","seq":{seq},"version":{version},"origin":"test"}}"#)),
         Fate::Good | Fate::Old => Some(format!(r#"{{"id":"{key}","seq":{seq},"version":{version},"surprise":1}}"#)),
     };
     (key, value)
@@ -87,7 +91,9 @@ impl Scene {
     fn file(&self) -> PathBuf {
         let Self { topic, doomed, .. } = self;
         let text = format!(
-            "name = \"{}\"\n[source]\nbrokers = [\"{}\"]\ntopics = [\"{topic}\", \"{doomed}\"]\n[sink]\nurl = \"{}\"\n\
+            "name = \"{}\"\n[source]\nbrokers = [\"{}\"]\ntopics = [\"{topic}\", \"{doomed}\"]\n[source.columns]\norigin = \"text\"\n\
+             [sink]\nurl = \"{}\"\n\
+             [[check]]\nname = \"origin\"\nsql = \"origin <> 'test'\"\naction = \"drop\"\n\
              [[table]]\nname = \"current\"\nmode = \"upsert\"\nversion = \"version\"\n\
              [[table]]\nname = \"history\"\nmode = \"append\"\n\
              [[table]]\nname = \"first\"\nmode = \"insert-ignore\"\n\
@@ -197,8 +203,11 @@ async fn records_add_up(scene: &Scene, scrape: &Scrape) {
         assert_eq!(of("consumed"), outcomes.iter().sum::<f64>(), "{outcomes:?}");
     }
     let dead = count(|fate| matches!(fate, Fate::Broken | Fate::Refused));
+    let dropped = count(|fate| fate == Fate::Dropped);
     let sum = |name, labels: &[&str]| scrape.values(name, labels).iter().sum::<f64>();
     assert_eq!(sum("tidegate_records_total", &["outcome=\"dead_lettered\""]), dead);
+    assert_eq!(sum("tidegate_records_total", &["outcome=\"dropped\""]), dropped);
+    assert_eq!(sum("tidegate_check_violations_total", &["check=\"origin\"", "action=\"drop\""]), dropped);
     assert_eq!(sum("tidegate_dead_letters_total", &[]), dead);
     assert_eq!(sum("tidegate_dead_letters_total", &["stage=\"decode\""]), count(|fate| fate == Fate::Broken));
     assert_eq!(sum("tidegate_dead_letters_total", &["class=\"check\""]), count(|fate| fate == Fate::Refused));
@@ -216,7 +225,8 @@ async fn rows_add_up(scene: &Scene, scrape: &Scrape) {
     for table in ["current", "history", "first", "known"] {
         let all: f64 = scrape.values("tidegate_rows_total", &[&table_of(table)]).iter().sum();
         let produced = of(table, "produced");
-        assert_eq!(produced, count(|fate| fate != Fate::Broken), "{table}: a row per record that could be decoded");
+        let rows = count(|fate| !matches!(fate, Fate::Broken | Fate::Dropped));
+        assert_eq!(produced, rows, "{table}: a row per record that could be decoded and was not dropped");
         assert_eq!(all - produced, produced, "{table}: every row has one outcome");
         assert_eq!(of(table, "dead_lettered"), refused, "{table}: a record goes into all tables or into none");
     }

@@ -1,5 +1,6 @@
 //! SQL between a real topic and real tables, from the pipeline file to the rows.
 
+mod checks;
 mod deletes;
 mod errors;
 mod examples;

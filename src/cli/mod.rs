@@ -6,9 +6,11 @@ mod demo;
 mod health;
 mod logging;
 mod migrate;
+mod plan;
 mod produce;
 mod run;
 mod schema;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Plan(plan::Plan),
+    Test(test::Test),
     Demo(demo::Demo),
     Produce(produce::Produce),
     Health(health::Health),
@@ -51,6 +55,8 @@ pub fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(run) => run.execute(&context),
         Command::Check(check) => check.execute(&context),
+        Command::Plan(plan) => plan.execute(&context),
+        Command::Test(test) => test.execute(&context),
         Command::Demo(demo) => demo.execute(&context),
         Command::Produce(produce) => produce.execute(),
         Command::Health(health) => health.execute(&context),

@@ -24,6 +24,10 @@ pub struct Context<'a> {
     pub url: bool,
 }
 
+/// What stands in for a value that is not there, where nobody will connect with it.
+const PLACEHOLDER: &str = "placeholder";
+const PLACEHOLDER_URL: &str = "postgres://localhost/placeholder";
+
 /// A reference that cannot be followed: what is wrong, and the cure.
 pub type Fault = (String, String);
 
@@ -58,6 +62,9 @@ pub fn expand(text: &str, context: &Context<'_>) -> Result<Option<String>, Vec<F
             // A URL that is one reference and nothing else is taken as it is: it brings its own encoding.
             Ok(value) if context.url && !whole => expanded.extend(utf8_percent_encode(&value, IN_URL)),
             Ok(value) => expanded.push_str(&value),
+            Err(_) if context.environment.has_placeholders() => {
+                expanded.push_str(if context.url && whole { PLACEHOLDER_URL } else { PLACEHOLDER });
+            }
             Err(fault) => faults.push(fault),
         }
         rest = &rest[at + end + 1..];

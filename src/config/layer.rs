@@ -182,7 +182,9 @@ fn is_section(segments: &[&str]) -> bool {
 
 /// The nearest variable that sets something.
 fn near(name: &str) -> Option<String> {
-    let names = SECTIONS.iter().filter(|(section, _)| !["", "tidegate.toml", "source.columns"].contains(section));
+    let names = SECTIONS.iter().filter(|(section, _)| {
+        !["", "tidegate.toml", "source.columns", "check", "test", "test.input"].contains(section)
+    });
     let all: Vec<String> = names
         .flat_map(|(section, keys)| {
             let section = if *section == "table" { "TABLE__<NAME>".to_owned() } else { as_path(section) };

@@ -4,6 +4,7 @@
 //! file -> parse -> layer (TIDEGATE__*) -> node (${..}) -> read (raw types) -> check -> Pipeline, Daemon
 //! ```
 
+mod cases;
 mod check;
 mod column_type;
 mod columns;
@@ -19,6 +20,7 @@ mod problem;
 mod raw;
 mod read;
 pub mod reference;
+mod rules;
 pub mod schema;
 mod units;
 
@@ -35,9 +37,11 @@ use serde::Deserialize;
 use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
+pub use cases::{Case, CaseRecord, ExpectedCell, ExpectedRow, ExpectedTable};
 pub use environment::Environment;
 pub use load::{load_daemon, load_pipelines, load_pipelines_with_warnings};
-pub use problem::{Place, Problem, Problems, Rule};
+pub use problem::{Place, Problem, Problems, Rule, nearest};
+pub use rules::{Check, CheckAction};
 
 /// A value that is never shown: no `Debug`, no `Display`, no `Serialize` gives it away.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +75,11 @@ pub struct Pipeline {
     pub sink: Sink,
     /// In the order written: parents before children.
     pub tables: Vec<Table>,
+    /// In the order written: the first that a record violates decides.
+    pub checks: Vec<Check>,
     pub errors: Errors,
+    /// What `tidegate test` runs.
+    pub cases: Vec<Case>,
 }
 
 #[derive(Debug, Clone)]

@@ -3,12 +3,14 @@
 
 use schemars::JsonSchema;
 
+use super::cases::{RawCase, RawCaseRecord};
 use super::columns::{Columns, RawColumn};
 use super::kafka::Properties;
 use super::merge::MergeColumns;
-use super::node::{Kind, Node};
+use super::node::Node;
 use super::problem::Problems;
-use super::read::{Given, Read, Section, Setting, choices, section, setting, wrong_type};
+use super::read::{Given, Read, Section, Setting, choices, section, sections};
+use super::rules::RawCheck;
 use super::units::{ByteSize, Span};
 use super::{
     BadRecords, DeadLetters, Delivery, Filtered, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing,
@@ -34,17 +36,19 @@ pub struct RawPipeline {
     /// before children.
     #[schemars(length(min = 1))]
     pub table: Setting<Vec<Given<RawTable>>>,
+    /// Conditions that every record has to meet, each as its own `[[check]]` (docs/checks.md).
+    pub check: Setting<Vec<Given<RawCheck>>>,
     /// What is done about records that cannot be written.
     pub errors: Setting<RawErrors>,
+    /// Cases for `tidegate test`, each as its own `[[test]]` (docs/testing.md).
+    pub test: Setting<Vec<Given<RawCase>>>,
 }
 
-section!(RawPipeline = "" { name, source, sink, table, errors } later {
+section!(RawPipeline = "" { name, source, sink, table, check, errors, test } later {
     "topic" => "remove it; this version writes to tables only",
-    "check" => "remove it; put a CHECK constraint on the table: its violations become dead letters",
     "lookup" => "remove it; join in the database, by a view over the table",
     "keys" => "remove it; hash or encrypt where the records are produced",
     "privacy" => "remove it; leave the column out of the table: undeclared fields are not stored",
-    "test" => "remove it",
 });
 
 /// Where the records come from.
@@ -191,14 +195,7 @@ section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, f
 
 impl Read for Vec<Given<RawTable>> {
     fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
-        let Kind::List(items) = &node.kind else {
-            let cure = "write [[table]] with two brackets: there may be several";
-            wrong_type(node, option, cure, problems);
-            return None;
-        };
-        let read = items.iter().map(|item| setting(item, option, problems).into_given());
-        let read: Vec<Option<Given<RawTable>>> = read.collect();
-        read.into_iter().collect()
+        sections(node, option, problems)
     }
 }
 
@@ -312,7 +309,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawSink::NAME, RawSink::KEYS),
     (RawBatch::NAME, RawBatch::KEYS),
     (RawTable::NAME, RawTable::KEYS),
+    (RawCheck::NAME, RawCheck::KEYS),
     (RawErrors::NAME, RawErrors::KEYS),
+    (RawCase::NAME, RawCase::KEYS),
+    (RawCaseRecord::NAME, RawCaseRecord::KEYS),
     (RawDaemon::NAME, RawDaemon::KEYS),
     (RawHttp::NAME, RawHttp::KEYS),
     (RawLog::NAME, RawLog::KEYS),

@@ -130,6 +130,17 @@ pub fn setting<T: Read>(node: &Node, option: &str, problems: &mut Problems) -> S
     }
 }
 
+/// Sections that there may be several of: `[[table]]`.
+pub fn sections<T: Read>(node: &Node, option: &str, problems: &mut Problems) -> Option<Vec<Given<T>>> {
+    let Kind::List(items) = &node.kind else {
+        wrong_type(node, option, &format!("write [[{option}]] with two brackets: there may be several"), problems);
+        return None;
+    };
+    let read = items.iter().map(|item| setting(item, option, problems).into_given());
+    let read: Vec<Option<Given<T>>> = read.collect();
+    read.into_iter().collect()
+}
+
 /// What was read from a node, with the node's places.
 pub fn given<T>(node: &Node, value: T) -> Given<T> {
     Given { value, place: node.place.clone(), key: node.key.clone(), text: node.text.clone(), hidden: node.hidden }

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::cases::{RawCase, RawCaseRecord};
 use super::columns::RawColumn;
 use super::raw::{
     RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable,
 };
 use super::read::Section;
+use super::rules::RawCheck;
 use super::{column_type, kafka, schema};
 
 const HEAD: &str = "\
@@ -51,7 +53,11 @@ pub fn reference() -> String {
     section::<RawSink>(&mut page, "### `[sink]`", &pipeline, definition(&pipeline, "Sink"));
     section::<RawBatch>(&mut page, "### `[sink.batch]`", &pipeline, definition(&pipeline, "Batch"));
     section::<RawTable>(&mut page, "### `[[table]]`", &pipeline, definition(&pipeline, "Table"));
+    section::<RawCheck>(&mut page, "### `[[check]]`", &pipeline, definition(&pipeline, "Check"));
     section::<RawErrors>(&mut page, "### `[errors]`", &pipeline, definition(&pipeline, "Errors"));
+    section::<RawCase>(&mut page, "### `[[test]]`", &pipeline, definition(&pipeline, "Test"));
+    let record = "### `input` of a `[[test]]`";
+    section::<RawCaseRecord>(&mut page, record, &pipeline, definition(&pipeline, "TestRecord"));
     page.push_str("## The daemon file\n\n");
     page.push_str(
         "The file of `--config`, else `./tidegate.toml`, else `/etc/tidegate/tidegate.toml`, else defaults.\n\n",

@@ -6,11 +6,14 @@
 //!    +---------------------- the group's offsets -----------------------+
 //! ```
 
+mod checks;
 mod claims;
 mod coordinator;
 mod identity;
 mod lane;
+mod rehearsal;
 mod stages;
+mod steps;
 mod store;
 
 use std::sync::Arc;
@@ -27,7 +30,9 @@ use crate::status::{State, Status};
 
 use coordinator::{Failure, Setting};
 
+pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn};
 pub use stages::Queries;
+pub use steps::Step;
 
 /// How the status calls a pipeline as a whole.
 const PART: &str = "pipeline";

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::config::BadRecords;
+use crate::config::{BadRecords, CheckAction};
 use crate::dead_letter::{DeadLetter, Fault, Stage};
 use crate::decode::Decoder;
-use crate::events;
+use crate::events::{self, Fates};
 use crate::records::Records;
 use crate::retry::{Backoff, Disposition};
 use crate::write::error::WriteError;
@@ -115,6 +115,12 @@ impl Store {
         for field in &shaped.new_unknown_fields {
             events::unknown_field(&pipeline.name, field);
         }
+        // A batch that a check stops is never committed, so this is the only place to count what stops it.
+        for (check, count) in pipeline.checks.iter().zip(&shaped.violations) {
+            if check.action == CheckAction::Stop {
+                events::check_violations(&pipeline.name, check, *count);
+            }
+        }
         let mut pieces = vec![Piece { shaped: Some(shaped), ..Piece::new(records) }];
         while let Some(mut piece) = pieces.pop() {
             if let Outcome::Refused(error) = self.write_piece(&mut piece).await {
@@ -193,7 +199,10 @@ impl Store {
         let faults: Vec<&(u32, Fault)> = shaped.bad.iter().chain(&piece.refused).collect();
         let policy = self.context.pipeline.errors.bad_records;
         if let (BadRecords::Stop, Some((index, fault))) = (policy, faults.first()) {
-            return Err(stopped_by(piece, *index, fault));
+            return Err(stopped_by(piece, *index, fault, STOPPED_BY_ERRORS));
+        }
+        if let Some((index, fault)) = &shaped.stopped {
+            return Err(stopped_by(piece, *index, fault, STOPPED_BY_CHECK));
         }
         let dead_letters: Vec<DeadLetter> = match policy {
             BadRecords::DeadLetter => faults
@@ -242,19 +251,29 @@ impl Store {
             let record = piece.records.get(*index as usize);
             events::bad_record(&pipeline.name, record, fault, pipeline.errors.bad_records);
         }
-        events::batch_stored(&pipeline.name, &piece.records, faults, pipeline.errors.bad_records, started.elapsed());
+        for (check, count) in pipeline.checks.iter().zip(&shaped.violations) {
+            if check.action != CheckAction::Stop {
+                events::check_violations(&pipeline.name, check, *count);
+            }
+        }
+        let fates = Fates { faults, policy: pipeline.errors.bad_records, dropped: &shaped.dropped };
+        events::batch_stored(&pipeline.name, &piece.records, fates, started.elapsed());
     }
 }
 
-fn stopped_by(piece: &Piece, index: u32, fault: &Fault) -> WriteError {
+const STOPPED_BY_ERRORS: &str = "errors.bad_records is \"stop\": nothing is stored past it until the record can be, or until errors.bad_records is \
+     \"dead-letter\" or \"skip\"";
+const STOPPED_BY_CHECK: &str = "the check's action is \"stop\": nothing is stored past it until the condition or the action is another and the \
+     pipeline has been started again";
+
+fn stopped_by(piece: &Piece, index: u32, fault: &Fault, why: &str) -> WriteError {
     let record = piece.records.get(index as usize);
     WriteError::new(
         Disposition::Block,
         fault.class,
         fault.code.clone(),
         format!(
-            "the record at {}-{} offset {} cannot be stored: {}. errors.bad_records is \"stop\": nothing is stored past \
-             it until the record can be, or until errors.bad_records is \"dead-letter\" or \"skip\"",
+            "the record at {}-{} offset {} cannot be stored: {}. {why}",
             record.topic(),
             record.partition(),
             record.offset(),

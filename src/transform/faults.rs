@@ -13,6 +13,8 @@ pub enum Place {
     /// Nobody knows where.
     Statement,
     Filter,
+    /// The condition of the `[[check]]` of this name.
+    Check(String),
     /// The n-th UNNEST.
     Unnest,
     Output {
@@ -37,11 +39,13 @@ impl Failure {
         let (reason, column) = match &self.place {
             Place::Statement => (what.to_owned(), None),
             Place::Filter => (format!("WHERE: {what}"), None),
+            Place::Check(name) => (format!("check {name}: {what}"), None),
             Place::Unnest => (format!("UNNEST: {what}"), None),
             Place::Output { name, text } if text == name => (format!("column {name}: {what}"), Some(name.clone())),
             Place::Output { name, text } => (format!("column {name}: {what}, in {}", short(text)), Some(name.clone())),
         };
-        Fault { stage: Stage::Transform, class, code: String::new(), reason, column }
+        let stage = if matches!(self.place, Place::Check(_)) { Stage::Check } else { Stage::Transform };
+        Fault { stage, class, code: String::new(), reason, column }
     }
 }
 

@@ -5,6 +5,7 @@
 //! compile.rs    a plan, the decoder's schema and the target's types -> what runs
 //! run.rs        one batch: WHERE, UNNEST, results; bad records are found by halving
 //! aggregate.rs  GROUP BY: the batch's part of each group
+//! condition.rs  a check's condition: a statement with one result
 //! convert.rs    results into the target's types, checked
 //! faults.rs     what a failed expression says, without any value
 //! kinds.rs      columns' types on the engine's side and back
@@ -18,6 +19,7 @@
 
 mod aggregate;
 mod compile;
+mod condition;
 mod convert;
 mod faults;
 mod functions;
@@ -32,7 +34,8 @@ use crate::dead_letter::Fault;
 use crate::rows::{InputColumn, OutputColumn, Rows};
 
 pub use compile::Transform;
-pub use plan::{Plan, plan};
+pub use condition::{Asked, Checked, CompiledCondition, Condition, condition};
+pub use plan::{Plan, PlanStep, plan};
 /// One mistake in a statement, with its place inside the SQL text and what mends it.
 pub use tidegate_sql::Problem as SqlProblem;
 

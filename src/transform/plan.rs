@@ -25,6 +25,16 @@ pub struct Plan {
     pub(super) reads: Vec<InputColumn>,
 }
 
+/// One output of a statement.
+#[derive(Debug, Clone)]
+pub struct PlanStep<'a> {
+    /// What it is made of.
+    pub inputs: Vec<&'a InputColumn>,
+    /// As the statement writes it.
+    pub text: &'a str,
+    pub column: &'a OutputColumn,
+}
+
 /// The pseudo-column of the row's operation: `upsert` or `delete`. No input: each row knows it.
 pub(super) const OPERATION: &str = "_op";
 const TOPIC: &str = "_topic";
@@ -170,6 +180,20 @@ impl Plan {
     /// Exactly the inputs that it reads: only these need decoding. Pseudo-columns are among them with their source.
     pub fn reads(&self) -> &[InputColumn] {
         &self.reads
+    }
+
+    /// How each output is made, in their order.
+    pub fn steps(&self) -> Vec<PlanStep<'_>> {
+        let step = |output: &'_ Output| {
+            let used = columns_of(&output.expr);
+            let is_unnested = |index: &usize| used.contains(&tidegate_sql::unnested(*index));
+            let lists = (0..self.statement.unnests.len()).filter(is_unnested);
+            let used: BTreeSet<String> =
+                lists.flat_map(|index| columns_of(&self.statement.unnests[index])).chain(used.clone()).collect();
+            self.reads.iter().filter(|input| used.contains(&input.name)).collect()
+        };
+        let outputs = self.statement.outputs.iter().zip(&self.outputs);
+        outputs.map(|(output, column)| PlanStep { inputs: step(output), text: &output.text, column }).collect()
     }
 
     /// Does it bring rows of a batch together, so that a delete says nothing to it?

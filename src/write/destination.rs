@@ -141,6 +141,7 @@ struct SqlDestination<S> {
     queries: Vec<Option<Vec<OutputColumn>>>,
     columns: Vec<SourceColumn>,
     timezone: Option<String>,
+    has_checks: bool,
     session: std::marker::PhantomData<fn() -> S>,
 }
 
@@ -153,6 +154,7 @@ impl<S: Session> SqlDestination<S> {
             queries,
             columns: pipeline.source.columns.clone(),
             timezone: pipeline.source.timezone.clone(),
+            has_checks: !pipeline.checks.is_empty(),
             session: std::marker::PhantomData,
         }
     }
@@ -169,6 +171,7 @@ impl<S: Session> SqlDestination<S> {
             queries: &self.queries,
             columns: &self.columns,
             timezone: self.timezone.as_deref(),
+            checks: self.has_checks,
         });
         let planned = match planned {
             Ok(planned) => planned,

@@ -25,4 +25,5 @@ mod transaction;
 
 pub use claim::{ClaimOutcome, ClaimRequest};
 pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
+pub use planner::holds_every_value;
 pub use step::RowCounts;

@@ -24,7 +24,7 @@ const KEYS: &[Case] = &[
     (
         NAME,
         "name = \"orders\"\n▶zzz = 1\n",
-        &["unknown key `zzz`", "allowed: name, source, sink, table, errors", "remove it"],
+        &["unknown key `zzz`", "allowed: name, source, sink, table, check, errors, test", "remove it"],
     ),
     (URL, "url = \"postgres://db/shop\"\n▶retention = 1\n", &["unknown key `retention` in [sink]"]),
     (TABLE, "[[table]]\nname = \"orders\"\nsql = ▶\" \"\n", &["`table.sql` is empty", "write a SELECT over input"]),
@@ -49,7 +49,28 @@ const KEYS: &[Case] = &[
         &["does not have `table.create` yet", "create the table"],
     ),
     (TABLE, "[[table]]\nname = \"orders\"\n▶retention.keep = \"30d\"\n", &["does not have `table.retention` yet"]),
-    (NAME, "name = \"orders\"\n▶check = []\n", &["this version does not have `check` yet", "CHECK constraint"]),
+    (TABLE, "[[table]]\nname = \"orders\"\n▶[[check]]\nsql = \"a > 0\"\n", &["`check.name` is missing"]),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\n▶[[check]]\nname = \"a\"\n",
+        &["`check.sql` is missing", "sql = \"price >= 0\""],
+    ),
+    (TABLE, "[[table]]\nname = \"orders\"\n[[check]]\nname = \"a\"\nsql = ▶\"\"\n", &["`check.sql` is empty"]),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\n[[check]]\nname = ▶\" \"\nsql = \"true\"\n",
+        &["`check.name` cannot be \" \""],
+    ),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\n[[check]]\nname = \"a\"\nsql = \"true\"\naction = ▶\"drp\"\n",
+        &["`check.action` cannot be \"drp\"", "action = \"drop\"", "dead-letter, drop, warn, stop"],
+    ),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\n[[check]]\nname = \"a\"\nsql = \"true\"\n[[check]]\nname = ▶\"a\"\nsql = \"true\"\n",
+        &["two checks with the name \"a\"", "a name of its own"],
+    ),
     (NAME, "name = \"orders\"\n▶topic = []\n", &["this version does not have `topic` yet", "tables only"]),
     (NAME, "▶", &["`name` is missing", "write name = \"..\""]),
     (NAME, "name = ▶\"or/ders\"\n", &["`name` cannot be \"or/ders\"", "1 to 200 characters"]),

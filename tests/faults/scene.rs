@@ -119,7 +119,7 @@ impl Scene {
         self
     }
 
-    /// And the table `sums`, a roll-up by key.
+    /// And the table `sums`, a roll-up by key: each batch's GROUP BY is added up.
     pub async fn and_sums(mut self) -> Self {
         let text = self.text_type();
         let create =
@@ -146,7 +146,7 @@ impl Scene {
              off = {{ type = \"bigint\", meta = \"offset\" }}\n"
         );
         if self.tables.contains(&"sums") {
-            text.push_str("n = { type = \"bigint\", default = 1 }\n");
+            text.push_str("id = \"text\"\nseq = \"bigint\"\n");
         }
         text.push_str(&format!("[sink]\nurl = \"{url}\"\ndelivery = \"{delivery}\"\n"));
         for table in &self.tables {
@@ -157,7 +157,10 @@ impl Scene {
             };
             text.push_str(&format!("[[table]]\nname = \"{table}\"\nmode = \"{mode}\"\n"));
             if mode == "merge" {
-                text.push_str("merge = { n = \"count\", seq = \"sum\", off = \"max\" }\n");
+                text.push_str(
+                    "merge = { n = \"count\", seq = \"sum\", off = \"max\" }\nsql = \"SELECT id, count(*) AS n, sum(seq) AS seq, \
+                     max(off) AS off FROM input GROUP BY id\"\n",
+                );
             }
         }
         text.push_str(more);

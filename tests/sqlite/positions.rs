@@ -33,7 +33,9 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         },
         sink: sink(&db.url()),
         tables: Vec::new(),
+        checks: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
+        cases: Vec::new(),
     };
     open(&pipeline, Vec::new())
 }

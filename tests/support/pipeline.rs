@@ -50,7 +50,9 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
             state_schema: None,
         },
         tables,
+        checks: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
+        cases: Vec::new(),
     }
 }
 

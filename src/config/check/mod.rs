@@ -1,9 +1,11 @@
 //! From raw to checked: every contradiction at once. A function gives `None` only where it told a problem.
 
+mod cases;
 mod columns;
 mod daemon;
 mod default;
 mod merge;
+mod rules;
 mod sink;
 mod source;
 mod table;
@@ -44,6 +46,9 @@ pub fn pipeline(
         Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), delivery, problems),
         None => None,
     };
+    let checks = rules::checks(&raw.check, problems);
+    let topics = source.as_ref().map(|source| &source.topics);
+    let cases = cases::cases(&raw.test, topics, tables.as_deref(), problems);
     let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
     Some(Pipeline {
         name: name?,
@@ -51,7 +56,9 @@ pub fn pipeline(
         source: source?,
         sink: sink?,
         tables: tables?,
+        checks: checks?,
         errors: Errors { bad_records: bad_records.unwrap_or(BadRecords::DeadLetter) },
+        cases: cases?,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Statements over real batches.
 
+mod conditions;
 mod errors;
 mod expressions;
 mod merge;

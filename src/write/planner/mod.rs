@@ -49,6 +49,15 @@ pub struct Request<'a> {
     pub queries: &'a [Option<Vec<OutputColumn>>],
     pub columns: &'a [SourceColumn],
     pub timezone: Option<&'a str>,
+    /// Are there checks, which read declared columns that no table may have?
+    pub checks: bool,
+}
+
+/// Can a column of the type `stored` hold every value of another type? `without_types`: in SQLite, which stores many
+/// types as text.
+pub fn holds_every_value(value: &ColumnType, stored: &ColumnType, without_types: bool) -> bool {
+    let fit = if without_types { types::decoded_without_types } else { types::decoded };
+    fit(value, stored, true).is_some()
 }
 
 /// Plans all tables of a pipeline.
@@ -56,7 +65,7 @@ pub struct Request<'a> {
 /// # Errors
 /// Every problem, each a sentence with its cure.
 pub fn plan(request: Request<'_>) -> Result<Planned, Vec<String>> {
-    let Request { tables, catalog, queries, columns, timezone } = request;
+    let Request { tables, catalog, queries, columns, timezone, checks } = request;
     let mut inputs = Inputs::new(columns, timezone.is_some());
     let (mut plans, mut targets) = (Vec::with_capacity(tables.len()), Vec::with_capacity(tables.len()));
     let mut findings = Findings::default();
@@ -77,7 +86,7 @@ pub fn plan(request: Request<'_>) -> Result<Planned, Vec<String>> {
         plans.push(TablePlanner::new(table, found, origin, &mut findings).plan());
         targets.push(outputs.map(|outputs| outputs.into_targets(found, &mut findings)));
     }
-    if queries.iter().all(Option::is_none) {
+    if !checks && queries.iter().all(Option::is_none) {
         inputs.check_all_used(catalog, &mut findings.problems);
     }
     if !findings.problems.is_empty() {

@@ -120,7 +120,7 @@ fn plan_all(
     timezone: Option<&str>,
 ) -> Result<Planned, Vec<String>> {
     let queries = vec![None; tables.len()];
-    plan(Request { tables, catalog, queries: &queries, columns, timezone })
+    plan(Request { tables, catalog, queries: &queries, columns, timezone, checks: false })
 }
 
 fn plan_one(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Result<Planned, Vec<String>> {
@@ -133,7 +133,8 @@ fn plan_from(
     declared: &[SourceColumn],
     query: Option<Vec<OutputColumn>>,
 ) -> Result<Planned, Vec<String>> {
-    plan(Request { tables: &[table], catalog: &[Some(found)], queries: &[query], columns: declared, timezone: None })
+    let (tables, catalog, queries) = (&[table][..], &[Some(found)][..], &[query][..]);
+    plan(Request { tables, catalog, queries, columns: declared, timezone: None, checks: false })
 }
 
 fn planned(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Planned {
