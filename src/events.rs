@@ -188,6 +188,12 @@ pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_letter
     }
 }
 
+/// Events are in their topic, and the batch that they come from is committed.
+pub fn events_delivered(pipeline: &str, topic: &str, events: u64) {
+    let labels = [("pipeline", pipeline.to_owned()), ("topic", topic.to_owned())];
+    counter!("tidegate_events_total", &labels).increment(events);
+}
+
 /// How many records of a batch violate a check.
 pub fn check_violations(pipeline: &str, check: &Check, count: u64) {
     if count == 0 {

@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod lease;
 pub mod metrics;
 pub mod offsets;
+pub mod outbox;
 pub mod pipeline;
 pub mod produce;
 pub mod records;

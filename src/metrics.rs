@@ -27,6 +27,12 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         Appears::FirstBatch,
         "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered.",
     ),
+    (
+        "tidegate_events_total",
+        Kind::Counter,
+        Appears::FirstBatch,
+        "Events delivered to topics, by pipeline and topic, of committed batches.",
+    ),
     ("tidegate_bytes_total", Kind::Counter, Appears::Always, "Bytes of keys, values and headers in committed batches."),
     ("tidegate_batches_total", Kind::Counter, Appears::Always, "Committed batches."),
     ("tidegate_batch_records", Kind::Histogram, Appears::FirstBatch, "Records per committed batch."),

@@ -69,6 +69,8 @@ struct Scene {
     database: TestDatabase,
     topic: String,
     doomed: String,
+    /// Where events go.
+    derived: String,
     folder: tempfile::TempDir,
 }
 
@@ -85,19 +87,21 @@ impl Scene {
             )
             .await;
         let (topic, doomed) = (kafka::topic(PARTITIONS), kafka::topic(1));
-        Self { database, topic, doomed, folder: tempfile::tempdir().unwrap() }
+        Self { database, topic, doomed, derived: kafka::topic(1), folder: tempfile::tempdir().unwrap() }
     }
 
     fn file(&self) -> PathBuf {
-        let Self { topic, doomed, .. } = self;
+        let Self { topic, doomed, derived, .. } = self;
         let text = format!(
             "name = \"{}\"\n[source]\nbrokers = [\"{}\"]\ntopics = [\"{topic}\", \"{doomed}\"]\n[source.columns]\norigin = \"text\"\n\
+             id = \"text\"\nseq = \"bigint\"\n\
              [sink]\nurl = \"{}\"\n\
              [[check]]\nname = \"origin\"\nsql = \"origin <> 'test'\"\naction = \"drop\"\n\
              [[table]]\nname = \"current\"\nmode = \"upsert\"\nversion = \"version\"\n\
              [[table]]\nname = \"history\"\nmode = \"append\"\n\
              [[table]]\nname = \"first\"\nmode = \"insert-ignore\"\n\
-             [[table]]\nname = \"known\"\nmode = \"update\"\n",
+             [[table]]\nname = \"known\"\nmode = \"update\"\n\
+             [[topic]]\nname = \"{derived}\"\nkey = \"id\"\nsql = \"SELECT * FROM input WHERE seq >= 0\"\n",
             kafka::unique("m"),
             services::kafka(),
             self.database.url
@@ -177,6 +181,7 @@ async fn every_documented_metric_is_there_and_the_ledgers_add_up() {
     for (name, labels, at_least) in [
         ("tidegate_unknown_fields_total", &[][..], 1.0),
         ("tidegate_isolations_total", &[], 1.0),
+        ("tidegate_events_total", &[], count(|fate| matches!(fate, Fate::Good | Fate::Old))),
         ("tidegate_rebalances_total", &[], 1.0),
         ("tidegate_bytes_total", &[], 20.0 * all),
         ("tidegate_batch_records_sum", &[], all),

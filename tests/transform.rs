@@ -6,6 +6,7 @@ mod errors;
 mod examples;
 mod rollups;
 mod rows;
+mod topics;
 
 use std::time::Duration;
 

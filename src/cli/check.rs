@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Pipeline, Problems};
+use crate::config::{self, Pipeline, Problems, Topics};
 use crate::consume::{Cluster, ConsumeError};
 use crate::offsets::PartitionLog;
 use crate::pipeline::Queries;
@@ -84,6 +84,7 @@ async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
         }
         Err(error) => findings.problems.push(error.message),
     }
+    look_at_derived_topics(pipeline, &mut findings).await;
     match write::open(pipeline, queries.outputs()).check().await {
         Ok(Ok(prepared)) => {
             if let Err(problems) = queries.compile(pipeline, &prepared) {
@@ -100,6 +101,26 @@ async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
         Err(error) => findings.problems.push(error.to_string()),
     }
     findings
+}
+
+/// Do the topics that events go to exist?
+async fn look_at_derived_topics(pipeline: &Pipeline, findings: &mut Findings) {
+    for topic in &pipeline.topics {
+        let source = pipeline.source.clone();
+        let topics = Topics::List(vec![topic.name.clone()]);
+        let look = move || Cluster::connect(&source)?.partitions(&topics);
+        match tokio::task::spawn_blocking(look)
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        {
+            Ok(partitions) => findings.ok.push(format!("topic {}: {} partitions", topic.name, partitions.len())),
+            Err(error) if error.class == "unknown_topic" => findings.problems.push(format!(
+                "topic {}, which events go to, does not exist; create it, or correct its name in [[topic]]",
+                topic.name
+            )),
+            Err(error) => findings.problems.push(error.message),
+        }
+    }
 }
 
 async fn look_at_topics(pipeline: &Pipeline) -> Result<Vec<PartitionLog>, ConsumeError> {

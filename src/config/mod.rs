@@ -22,6 +22,7 @@ mod read;
 pub mod reference;
 mod rules;
 pub mod schema;
+mod topic;
 mod units;
 
 use std::collections::BTreeMap;
@@ -77,6 +78,8 @@ pub struct Pipeline {
     pub tables: Vec<Table>,
     /// In the order written: the first that a record violates decides.
     pub checks: Vec<Check>,
+    /// Where derived events go.
+    pub topics: Vec<Topic>,
     pub errors: Errors,
     /// What `tidegate test` runs.
     pub cases: Vec<Case>,
@@ -266,6 +269,30 @@ pub struct Table {
     pub filtered: Filtered,
     /// With [`Mode::Merge`]: what each column that is not in the key does, in the file's order.
     pub merge: Vec<MergeColumn>,
+}
+
+/// A `[[topic]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    /// Columns of the result; empty: the events have no key.
+    pub key: Vec<String>,
+    /// Names of headers, each with the column that gives its value.
+    pub headers: Vec<(String, String)>,
+    pub sql: Sql,
+    pub deletes: TopicDeletes,
+    /// The place of the section.
+    pub place: Place,
+}
+
+/// What a tombstone becomes in a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopicDeletes {
+    /// Nothing.
+    Ignore,
+    /// A tombstone of the event's key.
+    Tombstone,
 }
 
 /// A statement of the file, and where it stands.

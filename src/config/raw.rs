@@ -11,10 +11,11 @@ use super::node::Node;
 use super::problem::Problems;
 use super::read::{Given, Read, Section, Setting, choices, section, sections};
 use super::rules::RawCheck;
+use super::topic::{HeaderColumns, KeyColumns};
 use super::units::{ByteSize, Span};
 use super::{
     BadRecords, DeadLetters, Delivery, Filtered, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing,
-    Mode,
+    Mode, TopicDeletes,
 };
 
 type List = Vec<Given<String>>;
@@ -38,14 +39,16 @@ pub struct RawPipeline {
     pub table: Setting<Vec<Given<RawTable>>>,
     /// Conditions that every record has to meet, each as its own `[[check]]` (docs/checks.md).
     pub check: Setting<Vec<Given<RawCheck>>>,
+    /// Topics that derived events go to, each as its own `[[topic]]`. They are delivered before the transaction of the
+    /// tables commits. See docs/topics.md.
+    pub topic: Setting<Vec<Given<RawTopic>>>,
     /// What is done about records that cannot be written.
     pub errors: Setting<RawErrors>,
     /// Cases for `tidegate test`, each as its own `[[test]]` (docs/testing.md).
     pub test: Setting<Vec<Given<RawCase>>>,
 }
 
-section!(RawPipeline = "" { name, source, sink, table, check, errors, test } later {
-    "topic" => "remove it; this version writes to tables only",
+section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, test } later {
     "lookup" => "remove it; join in the database, by a view over the table",
     "keys" => "remove it; hash or encrypt where the records are produced",
     "privacy" => "remove it; leave the column out of the table: undeclared fields are not stored",
@@ -193,7 +196,40 @@ section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, f
     "retention" => "remove it; delete old rows by a job of the database",
 });
 
+/// A topic that derived events go to.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Topic", extend("required" = ["name"]))]
+#[serde(default, deny_unknown_fields)]
+pub struct RawTopic {
+    /// The topic, which must exist and which the pipeline must not read itself.
+    #[schemars(extend("examples" = ["orders.large"]))]
+    pub name: Setting<String>,
+    /// The column that becomes the event's key, or a list of columns: a JSON object then. Without it events have no
+    /// key.
+    #[schemars(extend("examples" = ["order_id", ["tenant", "order_id"]]))]
+    pub key: Setting<KeyColumns>,
+    /// Headers, each with the column that gives its value; these columns are left out of the event's value.
+    #[schemars(extend("examples" = [{ "x-tenant": "tenant" }]))]
+    pub headers: Setting<HeaderColumns>,
+    /// A SELECT over `input`, as in `[[table]]`, without aggregates. Default: `SELECT * FROM input`.
+    #[schemars(extend("examples" = ["SELECT order_id, quantity * price AS total FROM input WHERE quantity * price > 10000"]))]
+    pub sql: Setting<String>,
+    /// What a tombstone (a record without value) becomes.
+    #[schemars(extend("default" = "ignore"))]
+    pub deletes: Setting<TopicDeletes>,
+}
+
+section!(RawTopic = "topic" { name, key, headers, sql, deletes } later {
+    "from" => "remove it; write the SELECT over input",
+});
+
 impl Read for Vec<Given<RawTable>> {
+    fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
+        sections(node, option, problems)
+    }
+}
+
+impl Read for Vec<Given<RawTopic>> {
     fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
         sections(node, option, problems)
     }
@@ -296,6 +332,7 @@ choices! {
     Mode {}
     Missing {}
     Filtered {}
+    TopicDeletes {}
     BadRecords {}
     DeadLetters { "topic:" => "write \"table\": dead letters commit in the rows' transaction" }
     LogFormat {}
@@ -310,6 +347,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawBatch::NAME, RawBatch::KEYS),
     (RawTable::NAME, RawTable::KEYS),
     (RawCheck::NAME, RawCheck::KEYS),
+    (RawTopic::NAME, RawTopic::KEYS),
     (RawErrors::NAME, RawErrors::KEYS),
     (RawCase::NAME, RawCase::KEYS),
     (RawCaseRecord::NAME, RawCaseRecord::KEYS),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::cases::{RawCase, RawCaseRecord};
 use super::columns::RawColumn;
 use super::raw::{
-    RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable,
+    RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable, RawTopic,
 };
 use super::read::Section;
 use super::rules::RawCheck;
@@ -54,6 +54,7 @@ pub fn reference() -> String {
     section::<RawBatch>(&mut page, "### `[sink.batch]`", &pipeline, definition(&pipeline, "Batch"));
     section::<RawTable>(&mut page, "### `[[table]]`", &pipeline, definition(&pipeline, "Table"));
     section::<RawCheck>(&mut page, "### `[[check]]`", &pipeline, definition(&pipeline, "Check"));
+    section::<RawTopic>(&mut page, "### `[[topic]]`", &pipeline, definition(&pipeline, "Topic"));
     section::<RawErrors>(&mut page, "### `[errors]`", &pipeline, definition(&pipeline, "Errors"));
     section::<RawCase>(&mut page, "### `[[test]]`", &pipeline, definition(&pipeline, "Test"));
     let record = "### `input` of a `[[test]]`";

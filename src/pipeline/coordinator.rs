@@ -24,7 +24,8 @@ use crate::write::{self, Destination, Prepared};
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
-use super::stages::{Queries, Stages};
+use super::queries::Queries;
+use super::stages::Stages;
 use super::turned_true;
 
 /// Lanes when the file does not say: two connections are where one database's gain flattens out, and more of them hold
@@ -299,6 +300,7 @@ impl Coordinator {
                     pipeline: self.setting.pipeline.clone(),
                     prepared,
                     stages,
+                    shapes: self.queries.shapes(),
                     status: self.setting.status.clone(),
                     reports: self.report_sender.clone(),
                     budget: self.setting.budget.clone(),

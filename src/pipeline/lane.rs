@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::config::Pipeline;
 use crate::inbox::{Delivery, Inbox, MemoryBudget, Reservation};
 use crate::offsets::TopicPartition;
+use crate::produce::EventShape;
 use crate::records::Records;
 use crate::status::Status;
 use crate::write::{Durable, Prepared, Writer};
@@ -38,6 +39,8 @@ pub struct LaneContext {
     pub pipeline: Arc<Pipeline>,
     pub prepared: Prepared,
     pub stages: Arc<Stages>,
+    /// How the rows of each `[[topic]]` become events.
+    pub shapes: Arc<[EventShape]>,
     pub status: Arc<Status>,
     pub reports: mpsc::UnboundedSender<Report>,
     pub budget: Arc<MemoryBudget>,

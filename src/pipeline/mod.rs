@@ -11,6 +11,7 @@ mod claims;
 mod coordinator;
 mod identity;
 mod lane;
+mod queries;
 mod rehearsal;
 mod stages;
 mod steps;
@@ -30,8 +31,8 @@ use crate::status::{State, Status};
 
 use coordinator::{Failure, Setting};
 
+pub use queries::Queries;
 pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn};
-pub use stages::Queries;
 pub use steps::Step;
 
 /// How the status calls a pipeline as a whole.

@@ -9,7 +9,8 @@ use crate::records::Records;
 use crate::rows::{Operation, Rows, TimeUnit};
 use crate::types::ColumnType;
 
-use super::stages::{Queries, Stages};
+use super::queries::Queries;
+use super::stages::Stages;
 
 /// The stages before the database, with the types that the file alone gives.
 pub struct Rehearsal {

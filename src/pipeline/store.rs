@@ -1,11 +1,13 @@
 //! Getting one batch into the database, whatever it takes: retry, isolate, wait, or drop what is no longer ours.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config::{BadRecords, CheckAction};
 use crate::dead_letter::{DeadLetter, Fault, Stage};
 use crate::decode::Decoder;
 use crate::events::{self, Fates};
+use crate::produce::{EventProducer, Events, Progress};
 use crate::records::Records;
 use crate::retry::{Backoff, Disposition};
 use crate::write::error::WriteError;
@@ -18,12 +20,16 @@ use super::turned_true;
 /// Retries before the status speaks of them: a deadlock or a restart of the connection is over by then.
 const QUIET_RETRIES: u32 = 3;
 
+/// However few they were: a try that waits for a broker takes long.
+const QUIET_FOR: Duration = Duration::from_secs(10);
+
 /// The writing half of a lane.
 pub struct Store {
     /// How the status and the logs call this lane.
     part: String,
     context: LaneContext,
     writer: Box<dyn Writer>,
+    events: EventProducer,
     /// For batches that are done again in parts; made when first needed.
     decoder: Option<Box<dyn Decoder>>,
 }
@@ -36,11 +42,13 @@ struct Piece {
     /// Records that the database refused, by index.
     refused: Vec<(u32, Fault)>,
     in_order: bool,
+    /// How far the events of these rows have come; anew with the rows.
+    progress: Arc<Progress>,
 }
 
 impl Piece {
     fn new(records: Records) -> Self {
-        Self { records, shaped: None, refused: Vec::new(), in_order: false }
+        Self { records, shaped: None, refused: Vec::new(), in_order: false, progress: Arc::default() }
     }
 
     /// What to try instead of a piece that the database refused, first part first.
@@ -101,7 +109,8 @@ enum Outcome {
 
 impl Store {
     pub fn new(index: usize, context: LaneContext, writer: Box<dyn Writer>) -> Self {
-        Self { part: format!("lane {index}"), context, writer, decoder: None }
+        let events = EventProducer::new(&context.pipeline.name, &context.pipeline.source, context.shapes.clone());
+        Self { part: format!("lane {index}"), context, writer, events, decoder: None }
     }
 
     pub async fn close(&mut self) {
@@ -132,7 +141,7 @@ impl Store {
 
     /// Tries until there is an outcome. Each try drops what is no longer ours first.
     async fn write_piece(&mut self, piece: &mut Piece) -> Outcome {
-        let mut backoff = Backoff::new();
+        let (mut backoff, started) = (Backoff::new(), Instant::now());
         loop {
             if piece.records.leases().iter().any(|lease| !lease.is_alive()) {
                 let kept = std::mem::take(&mut piece.records).without_ended_leases();
@@ -159,7 +168,7 @@ impl Store {
                 Disposition::Fenced => self.give_up(piece, &error),
                 Disposition::Retry => {
                     events::retry(&self.context.pipeline.name, "write", &error, backoff.attempts());
-                    if backoff.attempts() >= QUIET_RETRIES {
+                    if backoff.attempts() >= QUIET_RETRIES || started.elapsed() >= QUIET_FOR {
                         self.context.status.report(&self.part, Disposition::Retry, error.to_string());
                     }
                     self.wait(&mut backoff).await;
@@ -214,15 +223,23 @@ impl Store {
         let tables =
             shaped.tables.iter().enumerate().map(|(table, shape)| TableRows { table, rows: shape.rows.clone() });
         let tables: Vec<TableRows> = tables.collect();
+        let events = Events {
+            producer: &self.events,
+            records: &piece.records,
+            topics: &shaped.topics,
+            progress: &piece.progress,
+        };
         let batch = Batch {
             covered: piece.records.covered(),
             leases: piece.records.leases(),
             tables: &tables,
             dead_letters: &dead_letters,
+            outbox: (!shaped.topics.is_empty()).then_some(&events),
             in_order: piece.in_order,
         };
         let durable = self.writer.write(&batch).await?;
-        self.account(piece, shaped, &faults, &durable, started);
+        let delivered = events.counts();
+        self.account(piece, shaped, &faults, (&durable, &delivered), started);
         let _ = self.context.reports.send(Report::Stored(durable));
         Ok(())
     }
@@ -235,8 +252,16 @@ impl Store {
         stages.run(&mut **decoder, &piece.records, &refused)
     }
 
-    fn account(&self, piece: &Piece, shaped: &Shaped, faults: &[&(u32, Fault)], durable: &Durable, started: Instant) {
+    fn account(
+        &self,
+        piece: &Piece,
+        shaped: &Shaped,
+        faults: &[&(u32, Fault)],
+        stored: (&Durable, &[u64]),
+        started: Instant,
+    ) {
         let pipeline = &self.context.pipeline;
+        let (durable, delivered) = stored;
         let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
         for ((plan, shape), counts) in tables.zip(durable.counts()) {
             debug_assert_eq!(counts.total(), shape.rows.len() as u64, "every row of a batch has one outcome");
@@ -246,6 +271,9 @@ impl Store {
                 BadRecords::Skip | BadRecords::Stop => 0,
             };
             events::rows_written(&pipeline.name, &plan.table.full_name(), &counts, dead_lettered);
+        }
+        for (topic, sent) in pipeline.topics.iter().zip(delivered) {
+            events::events_delivered(&pipeline.name, &topic.name, *sent);
         }
         for (index, fault) in faults {
             let record = piece.records.get(*index as usize);

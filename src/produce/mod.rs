@@ -1,12 +1,18 @@
 //! Produce: rows -> Kafka topics. The only place that names rdkafka's producer.
 
+mod event;
+mod events;
 mod feeder;
 mod key;
+mod progress;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
+pub use event::EventShape;
+pub use events::{EventProducer, Events};
 pub use feeder::Feeder;
+pub use progress::Progress;
 
 use crate::config::Secret;
 use crate::kafka::errors::Failure;

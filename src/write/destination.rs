@@ -8,6 +8,7 @@ use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
 use crate::dead_letter::DeadLetter;
 use crate::lease::Lease;
 use crate::offsets::Offsets;
+use crate::outbox::Outbox;
 use crate::rows::{InputSchema, OutputColumn, Rows};
 use crate::types::ColumnType;
 
@@ -76,6 +77,8 @@ pub struct Batch<'a> {
     pub leases: &'a [Arc<Lease>],
     pub tables: &'a [TableRows],
     pub dead_letters: &'a [DeadLetter],
+    /// What must be delivered elsewhere before the COMMIT.
+    pub outbox: Option<&'a dyn Outbox>,
     /// Apply the rows one after another as the records came, without reduction: how a batch that a constraint
     /// refused is tried before any record is called bad.
     pub in_order: bool,

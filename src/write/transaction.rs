@@ -6,6 +6,7 @@
 //!   deletes, tables in reverse order; puts, tables in file order (children go before parents, parents come first);
 //!   marks of soft deletes that must follow a put come with the puts
 //!   dead letters
+//!   events for topics, delivered                                 (a crash from here on repeats them, and loses none)
 //!   positions: are all of them stored as moved?                  (the tripwire)
 //! COMMIT                                                         unknown outcome -> resolve on a new connection
 //! ```
@@ -25,6 +26,7 @@ use crate::config::Sink;
 use crate::dead_letter::Fault;
 use crate::events;
 use crate::offsets::TopicPartition;
+use crate::outbox::Undelivered;
 use crate::retry::{Backoff, Disposition};
 
 use super::destination::{Batch, Durable, Writer};
@@ -104,6 +106,10 @@ impl Work {
         *counts = self.apply(session, batch).await?;
         if !batch.dead_letters.is_empty() {
             session.store_dead_letters(&self.pipeline, batch.dead_letters).await?;
+        }
+        // After the last statement, which may still be refused; before the COMMIT, after which nothing would send it.
+        if let Some(outbox) = batch.outbox {
+            outbox.deliver().await.map_err(undelivered)?;
         }
         self.check_transaction(session, moves).await?;
         match session.commit().await {
@@ -248,6 +254,12 @@ fn bad_row(plan: &TablePlan, record: u32, fault: &Fault) -> WriteError {
     error.suspect = Some(record);
     error.column.clone_from(&fault.column);
     error.on_table(plan.table.full_name())
+}
+
+/// Nothing went wrong at the server, whose transaction waits to be rolled back.
+fn undelivered(undelivered: Undelivered) -> WriteError {
+    let Undelivered { disposition, class, message, suspect, column } = undelivered;
+    WriteError { suspect, column, ..WriteError::new(disposition, class, "", message).answered() }
 }
 
 /// Runs a step and says what became of its rows.

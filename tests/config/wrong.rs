@@ -3,6 +3,7 @@
 use tidegate::config::Rule;
 
 use super::wrong_merge::MERGE;
+use super::wrong_topics::TOPIC;
 use super::{GOOD, changed, load, told};
 
 const TOPICS: &str = "topics = [\"orders\"]\n";
@@ -24,7 +25,7 @@ const KEYS: &[Case] = &[
     (
         NAME,
         "name = \"orders\"\n▶zzz = 1\n",
-        &["unknown key `zzz`", "allowed: name, source, sink, table, check, errors, test", "remove it"],
+        &["unknown key `zzz`", "allowed: name, source, sink, table, check, topic, errors, test", "remove it"],
     ),
     (URL, "url = \"postgres://db/shop\"\n▶retention = 1\n", &["unknown key `retention` in [sink]"]),
     (TABLE, "[[table]]\nname = \"orders\"\nsql = ▶\" \"\n", &["`table.sql` is empty", "write a SELECT over input"]),
@@ -71,7 +72,7 @@ const KEYS: &[Case] = &[
         "[[table]]\nname = \"orders\"\n[[check]]\nname = \"a\"\nsql = \"true\"\n[[check]]\nname = ▶\"a\"\nsql = \"true\"\n",
         &["two checks with the name \"a\"", "a name of its own"],
     ),
-    (NAME, "name = \"orders\"\n▶topic = []\n", &["this version does not have `topic` yet", "tables only"]),
+    (NAME, "name = \"orders\"\n▶lookup = []\n", &["this version does not have `lookup` yet", "a view over the table"]),
     (NAME, "▶", &["`name` is missing", "write name = \"..\""]),
     (NAME, "name = ▶\"or/ders\"\n", &["`name` cannot be \"or/ders\"", "1 to 200 characters"]),
     (NAME, "name = ▶7\n", &["`name` is a number", "write a text in quotes: name = \"..\""]),
@@ -347,7 +348,7 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+    [KEYS, SOURCE, MERGE, TOPIC, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

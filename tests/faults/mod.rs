@@ -10,6 +10,7 @@ mod network;
 mod proxy;
 mod scene;
 mod servers;
+mod topics;
 mod unassigned;
 mod zombie;
 

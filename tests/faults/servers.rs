@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::scene::{PATIENCE, Scene, plain};
+use super::topics::{derived_into, judge_events};
 use crate::support::daemon::eventually;
 use crate::support::database::{Kind, TestDatabase};
 use crate::support::kafka;
@@ -31,9 +32,11 @@ fn dies_and_returns(servers: &Servers, name: &str) {
 
 async fn exactly_once(servers: &Servers, kind: Kind, url: &str, database: &str) {
     let brokers = format!("127.0.0.1:{}", servers.port("KAFKA_PORT"));
-    let topic = kafka::unique("t");
+    let (topic, derived) = (kafka::unique("t"), kafka::unique("t"));
     kafka::create_at(&brokers, &topic, super::scene::PARTITIONS);
-    let scene = Scene::with(TestDatabase::on(kind, url.to_owned()).await, brokers, topic).await;
+    kafka::create_at(&brokers, &derived, 2);
+    let mut scene = Scene::with(TestDatabase::on(kind, url.to_owned()).await, brokers, topic).await;
+    derived_into(&mut scene, &derived);
     let load = scene.load(plain);
     let mut daemon = scene.ready().await;
     let progress = async |after: &str| {
@@ -50,6 +53,8 @@ async fn exactly_once(servers: &Servers, kind: Kind, url: &str, database: &str) 
         progress(name).await;
         assert!(daemon.is_running(), "{}", daemon.log());
     }
-    scene.settle(&load.finish()).await;
+    let ledger = load.finish();
+    scene.settle(&ledger).await;
     assert_eq!(daemon.stop(), 0);
+    judge_events(&scene, &derived, &ledger);
 }

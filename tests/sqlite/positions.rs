@@ -34,6 +34,7 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         sink: sink(&db.url()),
         tables: Vec::new(),
         checks: Vec::new(),
+        topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
         cases: Vec::new(),
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidegate::config::{Format, GroupProtocol, Instance, KeyFormat, LostPosition, Secret, Source, Start, Topics};
@@ -301,4 +301,65 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "it never came: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A record as a reader of committed records gets it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Received {
+    pub partition: i32,
+    pub key: Option<String>,
+    /// `None`: a tombstone.
+    pub value: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub timestamp: Option<i64>,
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Everything in a topic, partition by partition.
+pub fn received(brokers: &str, topic: &str) -> Vec<Received> {
+    let client: BaseConsumer = config()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", unique("g"))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .expect("a client");
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("a broker");
+    let mut unread = metadata.topics()[0].partitions().len();
+    let mut start = TopicPartitionList::new();
+    for partition in 0..unread as i32 {
+        start.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+    }
+    client.assign(&start).expect("an assignment");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let mut received = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while unread > 0 {
+        assert!(Instant::now() < end, "the end of {topic} was never reached");
+        match client.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => received.push(Received {
+                partition: message.partition(),
+                key: message.key().map(text),
+                value: message.payload().map(text),
+                headers: message.headers().map_or_else(Vec::new, |headers| {
+                    headers
+                        .iter()
+                        .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
+                        .collect()
+                }),
+                timestamp: message.timestamp().to_millis(),
+            }),
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => unread -= 1,
+            Some(Err(error)) => panic!("{topic} cannot be read: {error}"),
+            None => {}
+        }
+    }
+    received.sort_by_key(|record: &Received| record.partition);
+    received
 }

@@ -51,6 +51,7 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
         },
         tables,
         checks: Vec::new(),
+        topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
         cases: Vec::new(),
     }

@@ -9,6 +9,7 @@ mod rules;
 mod sink;
 mod source;
 mod table;
+mod topic;
 mod url;
 
 use std::path::Path;
@@ -49,6 +50,10 @@ pub fn pipeline(
     let checks = rules::checks(&raw.check, problems);
     let topics = source.as_ref().map(|source| &source.topics);
     let cases = cases::cases(&raw.test, topics, tables.as_deref(), problems);
+    let topics = match &raw.topic {
+        Setting::Broken => None,
+        topics => topic::topics(topics.given(), source.as_ref(), problems),
+    };
     let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
     Some(Pipeline {
         name: name?,
@@ -57,6 +62,7 @@ pub fn pipeline(
         sink: sink?,
         tables: tables?,
         checks: checks?,
+        topics: topics?,
         errors: Errors { bad_records: bad_records.unwrap_or(BadRecords::DeadLetter) },
         cases: cases?,
     })

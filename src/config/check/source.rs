@@ -147,7 +147,7 @@ fn topic_list(given: &Given<Vec<Given<String>>>, problems: &mut Problems) -> Opt
     (problems.len() == before).then(|| given.value.iter().map(|topic| topic.value.clone()).collect())
 }
 
-fn is_kafka_name(name: &str) -> bool {
+pub fn is_kafka_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= LONGEST_KAFKA_NAME && name.chars().all(allowed) && name != "." && name != ".."
 }

@@ -131,7 +131,7 @@ async fn apply(plans: Vec<TablePlan>, rows: &Rows, in_order: bool) -> (Recorder,
     let tables: Vec<_> = (0..plans.len()).map(|table| TableRows { table, rows: rows.clone().into() }).collect();
     let work = Work { sink, pipeline: "p".to_owned(), plans: plans.into() };
     let covered = Offsets::default();
-    let batch = Batch { covered: &covered, leases: &[], tables: &tables, dead_letters: &[], in_order };
+    let batch = Batch { covered: &covered, leases: &[], tables: &tables, dead_letters: &[], outbox: None, in_order };
     let mut session = Recorder::default();
     let outcome = work.apply(&mut session, &batch).await;
     (session, outcome)

@@ -176,7 +176,10 @@ fn a_tombstone_is_a_delete_by_key() {
         row_of(&decode_one(composite.clone(), KeyFormat::Json, Some(r#"{"id":7}"#), None)).as_deref(),
         Ok("7 3")
     );
-    assert_eq!(row_of(&decode_one(composite, KeyFormat::Json, Some("7"), None)), Err("missing-key"));
+    // What else is in the key is known from the record, so that one value is enough.
+    assert_eq!(row_of(&decode_one(composite, KeyFormat::Json, Some("7"), None)).as_deref(), Ok("7 3"));
+    let two = vec![key_column("id", Int32), key_column("tenant", Int32)];
+    assert_eq!(row_of(&decode_one(two, KeyFormat::Json, Some("7"), None)), Err("missing-key"));
     let keyless = vec![column("a", Int32)];
     let decoded = decode_one(keyless, KeyFormat::Text, None, None);
     assert_eq!((row_of(&decoded).as_deref(), decoded.rows.operations), (Ok("-"), vec![Operation::Delete]));

@@ -1,0 +1,25 @@
+//! What a batch sends elsewhere before its transaction commits; the transaction knows no more of it than this.
+
+use async_trait::async_trait;
+
+use crate::retry::Disposition;
+
+/// The events of one batch.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Returns once all of it is delivered. What a call before has delivered is not sent again.
+    async fn deliver(&self) -> Result<(), Undelivered>;
+}
+
+/// Why not everything is delivered, in the operator's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    pub disposition: Disposition,
+    /// For metrics: a word that does not change.
+    pub class: &'static str,
+    /// What happened, and what mends it; never a value.
+    pub message: String,
+    /// The record (index in the batch of records) that is at fault, where it is known.
+    pub suspect: Option<u32>,
+    pub column: Option<String>,
+}

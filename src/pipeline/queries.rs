@@ -1,0 +1,220 @@
+//! The SQL of a pipeline: planned from its file, then fixed to what the database wants.
+
+use std::sync::Arc;
+
+use crate::config::{Deletes, Filtered, MergeColumn, Mode, Pipeline, Problem, Problems, Rule, Sql, Table, Topic};
+use crate::produce::EventShape;
+use crate::rows::{InputColumn, InputSchema, OutputColumn};
+use crate::transform::{self, Plan, Query, SqlProblem};
+use crate::types::ColumnType;
+use crate::write::Prepared;
+use crate::write::plan::TablePlan;
+
+use super::checks::Conditions;
+use super::stages::Stages;
+use super::steps::Step;
+
+/// The SQL of a pipeline, planned from its file alone.
+pub struct Queries {
+    /// One per `[[table]]`, `None` without SQL.
+    statements: Vec<Option<Plan>>,
+    /// One per `[[topic]]`.
+    topics: Vec<(Plan, EventShape)>,
+    conditions: Conditions,
+}
+
+impl Queries {
+    /// Plans every statement and every condition.
+    ///
+    /// # Errors
+    /// Every mistake in all of them, with its place in the file.
+    pub fn plan(pipeline: &Pipeline) -> Result<Self, Problems> {
+        let mut problems = Problems::new();
+        let declared = &pipeline.source.columns;
+        let inputs: Vec<InputColumn> =
+            declared.iter().filter_map(|column| Some(column.input(column.ty.clone()?))).collect();
+        let conditions = Conditions::plan(pipeline, &inputs, &mut problems);
+        let topics = pipeline.source.topics.names();
+        let mut plan = |kind: &str, name: &str, sql: &Sql, aggregates: Option<&[MergeColumn]>| {
+            let key_format = pipeline.source.key_format;
+            let query = Query { sql: &sql.text, output: name, aggregates, inputs: &inputs, topics, key_format };
+            let told = |mistake: SqlProblem| {
+                let place = sql.place_of(mistake.line, mistake.column);
+                let what = format!("{kind} {name}: {}", mistake.message);
+                problems.push(Problem::new(&place, Rule::Value, what, mistake.cure));
+            };
+            transform::plan(&query).map_err(|mistakes| mistakes.into_iter().for_each(told)).ok()
+        };
+        let table = |table: &Table| {
+            let aggregates = (table.mode == Mode::Merge).then_some(table.merge.as_slice());
+            plan("table", &table.name, table.sql.as_ref()?, aggregates)
+        };
+        let statements = pipeline.tables.iter().map(table).collect();
+        let plans: Vec<_> =
+            pipeline.topics.iter().map(|topic| (topic, plan("topic", &topic.name, &topic.sql, None))).collect();
+        let shape = |(topic, plan): (&Topic, Option<Plan>)| {
+            let plan = plan?;
+            let shape = EventShape::new(topic, plan.outputs()).map_err(|name| {
+                let names: Vec<&str> = plan.outputs().iter().map(|output| output.name.as_str()).collect();
+                let what = format!("topic {}: the result has no column {name}, which key or headers name", topic.name);
+                let cure = format!("add it to the SELECT, or name one of its columns: {}", names.join(", "));
+                problems.push(Problem::new(&topic.place, Rule::Value, what, cure));
+            });
+            Some((plan, shape.ok()?))
+        };
+        let topics = plans.into_iter().filter_map(shape).collect();
+        problems.check()?;
+        Ok(Self { statements, topics, conditions })
+    }
+
+    /// How the rows of each `[[topic]]` become events.
+    pub fn shapes(&self) -> Arc<[EventShape]> {
+        self.topics.iter().map(|(_, shape)| shape.clone()).collect()
+    }
+
+    /// The columns that each gives: what the write stage must know of them.
+    pub fn outputs(&self) -> Vec<Option<Vec<OutputColumn>>> {
+        self.statements.iter().map(|plan| plan.as_ref().map(|plan| plan.outputs().to_vec())).collect()
+    }
+
+    /// How each makes its columns; `None` without SQL.
+    pub fn steps(&self) -> Vec<Option<Vec<Step>>> {
+        self.statements
+            .iter()
+            .map(|plan| plan.as_ref().map(|plan| plan.steps().iter().map(Step::of).collect()))
+            .collect()
+    }
+
+    /// Fixes the statements to what the database wants.
+    ///
+    /// # Errors
+    /// Every problem, as a sentence with its cure.
+    pub fn compile(&self, pipeline: &Pipeline, prepared: &Prepared) -> Result<Stages, Vec<String>> {
+        let key = |plan: &TablePlan| plan.key.iter().map(|column| plan.columns[*column].input).collect();
+        let targets = Targets {
+            input: &prepared.input,
+            keys: prepared.tables.iter().map(key).collect(),
+            types: prepared.targets.clone(),
+        };
+        self.fix(pipeline, &targets)
+    }
+
+    /// Fixes the statements to what the file alone says: their own types, and the keys that it names.
+    ///
+    /// # Errors
+    /// As [`Queries::compile`].
+    pub fn compile_alone(&self, pipeline: &Pipeline) -> Result<Stages, Vec<String>> {
+        let plain = || pipeline.tables.iter().zip(&self.statements).filter(|(_, query)| query.is_none());
+        let in_key = |name: &String| plain().any(|(table, _)| table.key.contains(name));
+        let typed = pipeline.source.columns.iter().filter_map(|column| Some(column.input(column.ty.clone()?)));
+        let mut columns: Vec<InputColumn> = Vec::new();
+        if plain().next().is_some() {
+            columns.extend(typed.map(|column| InputColumn { key: in_key(&column.name), ..column }));
+        }
+        let key = |(table, query): (&Table, &Option<Plan>)| {
+            let outputs = query.as_ref().map_or(&[][..], Plan::outputs);
+            let index = |name: &String| outputs.iter().position(|output| output.name == *name);
+            table.key.iter().filter_map(index).collect()
+        };
+        let types = |plan: &Plan| plan.outputs().iter().map(|output| output.ty.clone()).collect();
+        let targets = Targets {
+            input: &InputSchema::new(columns, pipeline.source.timezone.clone()),
+            keys: pipeline.tables.iter().zip(&self.statements).map(key).collect(),
+            types: self.statements.iter().map(|query| query.as_ref().map(types)).collect(),
+        };
+        self.fix(pipeline, &targets)
+    }
+
+    fn fix(&self, pipeline: &Pipeline, targets: &Targets<'_>) -> Result<Stages, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut columns = targets.input.columns.clone();
+        for ((key, table), query) in targets.keys.iter().zip(&pipeline.tables).zip(&self.statements) {
+            let Some(query) = query else { continue };
+            if table.deletes != Deletes::Ignore
+                && let Err(mistake) = query.deletable(key)
+            {
+                problems.push(sentence("table", &table.name, table.sql.as_ref(), &mistake));
+            }
+            read(&mut columns, query, key);
+        }
+        for (topic, (query, shape)) in pipeline.topics.iter().zip(&self.topics) {
+            let key = shape.tombstone_key();
+            if shape.sends_tombstones()
+                && let Err(mistake) = query.deletable(key)
+            {
+                problems.push(sentence("topic", &topic.name, Some(&topic.sql), &mistake));
+            }
+            read(&mut columns, query, key);
+        }
+        self.conditions.plans().for_each(|plan| read(&mut columns, plan, &[]));
+        let input = InputSchema::new(columns, targets.input.timezone.clone());
+        let checks = self.conditions.compile(pipeline, &input).map_err(|told| problems.extend(told)).ok();
+        let mut transforms = Vec::with_capacity(self.statements.len());
+        for (index, (query, table)) in self.statements.iter().zip(&pipeline.tables).enumerate() {
+            let (Some(query), Some(types)) = (query, &targets.types[index]) else {
+                transforms.push(None);
+                continue;
+            };
+            // A delete that nobody wants needs no key.
+            let deletes = table.deletes != Deletes::Ignore || table.filtered == Filtered::Delete;
+            let key = if deletes { &targets.keys[index][..] } else { &[] };
+            match query.compile(&input, types, key, table.filtered) {
+                Ok(transform) => transforms.push(Some(transform)),
+                Err(mistakes) => {
+                    let sentence = |mistake| sentence("table", &table.name, table.sql.as_ref(), mistake);
+                    problems.extend(mistakes.iter().map(sentence));
+                }
+            }
+        }
+        let mut topics = Vec::with_capacity(self.topics.len());
+        for (topic, (query, shape)) in pipeline.topics.iter().zip(&self.topics) {
+            // No target: the results stay what they are.
+            match query.compile(&input, &[], shape.tombstone_key(), Filtered::Ignore) {
+                Ok(transform) => topics.push(transform),
+                Err(mistakes) => {
+                    let sentence = |mistake| sentence("topic", &topic.name, Some(&topic.sql), mistake);
+                    problems.extend(mistakes.iter().map(sentence));
+                }
+            }
+        }
+        let has_groups = self.statements.iter().flatten().any(Plan::is_grouped);
+        match checks {
+            Some(checks) if problems.is_empty() => Ok(Stages { input, checks, transforms, topics, has_groups }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// What the statements are fixed to.
+struct Targets<'a> {
+    /// What the tables without SQL need decoded.
+    input: &'a InputSchema,
+    /// Per table: the columns of its statement that are its key.
+    keys: Vec<Vec<usize>>,
+    /// Per table: the type that each column of its statement must have; `None` without SQL.
+    types: Vec<Option<Vec<ColumnType>>>,
+}
+
+/// Adds what a statement reads to the input. The columns that its key needs are given by the record's key where the
+/// record's value does not: that is all a delete has.
+fn read(columns: &mut Vec<InputColumn>, query: &Plan, key: &[usize]) {
+    let in_key = query.key_inputs(key);
+    for (index, wanted) in query.reads().iter().enumerate() {
+        let key = in_key.contains(&index);
+        match columns.iter_mut().find(|column| is_same(column, wanted)) {
+            Some(known) => known.key |= key,
+            None => columns.push(InputColumn { key, ..wanted.clone() }),
+        }
+    }
+}
+
+/// Is it the same column, whether or not it belongs to a key?
+fn is_same(one: &InputColumn, other: &InputColumn) -> bool {
+    InputColumn { key: other.key, ..one.clone() } == *other
+}
+
+fn sentence(kind: &str, name: &str, sql: Option<&Sql>, mistake: &SqlProblem) -> String {
+    let place = sql.map(|sql| sql.place_of(mistake.line, mistake.column));
+    let place = place.map_or(String::new(), |place| format!("{place}: "));
+    format!("{place}{kind} {name}: {}; {}", mistake.message, mistake.cure)
+}
