@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use crate::config::{BadRecords, CheckAction};
 use crate::dead_letter::{DeadLetter, Fault, Stage};
 use crate::decode::Decoder;
@@ -20,7 +22,7 @@ use super::turned_true;
 /// Retries before the status speaks of them: a deadlock or a restart of the connection is over by then.
 const QUIET_RETRIES: u32 = 3;
 
-/// However few they were: a try that waits for a broker takes long.
+/// However few they were: a try that waits for a server takes long. NO_OUTCOME names the number.
 const QUIET_FOR: Duration = Duration::from_secs(10);
 
 /// The writing half of a lane.
@@ -151,7 +153,7 @@ impl Store {
                 self.context.status.clear(&self.part);
                 return Outcome::Dropped;
             }
-            let error = match self.try_piece(piece).await {
+            let error = match self.try_visibly(piece).await {
                 Ok(()) => {
                     if self.context.status.clear(&self.part) {
                         events::recovered(&self.context.pipeline.name, &self.part);
@@ -182,6 +184,20 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// A try that takes long is told: a server that takes no answers, or that cannot be asked what came of a lost COMMIT,
+    /// gives no error for a long time.
+    async fn try_visibly(&mut self, piece: &mut Piece) -> Result<(), WriteError> {
+        let (status, part) = (self.context.status.clone(), self.part.clone());
+        let mut attempt = std::pin::pin!(self.try_piece(piece));
+        if let Ok(outcome) = timeout(QUIET_FOR, &mut attempt).await {
+            return outcome;
+        }
+        if status.report(&part, Disposition::Retry, NO_OUTCOME.to_owned()) {
+            events::warning(status.name(), &format!("{part}: {NO_OUTCOME}"));
+        }
+        attempt.await
     }
 
     async fn wait(&mut self, backoff: &mut Backoff) {
@@ -289,6 +305,8 @@ impl Store {
     }
 }
 
+const NO_OUTCOME: &str = "a transaction has had no outcome for 10 s: the server does not answer, or it is away and cannot be asked what came of \
+     a lost COMMIT; nothing is lost, and it is waited for";
 const STOPPED_BY_ERRORS: &str = "errors.bad_records is \"stop\": nothing is stored past it until the record can be, or until errors.bad_records is \
      \"dead-letter\" or \"skip\"";
 const STOPPED_BY_CHECK: &str = "the check's action is \"stop\": nothing is stored past it until the condition or the action is another and the \

@@ -14,6 +14,7 @@ const AWAY: Duration = Duration::from_secs(10);
 
 on_databases!([postgres => Postgres, mariadb => MariaDb, mysql => MySql]: lost_commit_answers);
 on_databases!([postgres => Postgres, mariadb => MariaDb, mysql => MySql]: database_that_is_away);
+on_databases!([postgres => Postgres, mysql => MySql]: database_that_goes_away_in_a_commit);
 on_databases!([postgres => Postgres, mysql => MySql]: database_that_does_not_answer);
 
 async fn scene_with_proxy(kind: Kind) -> (Scene, Proxy) {
@@ -119,6 +120,22 @@ async fn database_that_is_away(kind: Kind) {
     assert_eq!(daemon.stop(), 0);
 }
 
+/// With one lane: there is no other that would notice.
+async fn database_that_goes_away_in_a_commit(kind: Kind) {
+    let (scene, proxy) = scene_with_proxy(kind).await;
+    let load = scene.load(plain);
+    let daemon = Daemon::start_with(&scene.file(), &[], &[("TIDEGATE__SINK__WRITERS", "1")]);
+    is_ready(&daemon).await;
+    scene.has_rows().await;
+    proxy.away_in_next_commit();
+    is_unready(&daemon).await;
+    assert_eq!(daemon.metric("tidegate_commit_unknown_total", &[]), 1.0);
+    proxy.away(false);
+    is_ready(&daemon).await;
+    scene.settle(&load.finish()).await;
+    assert_eq!(daemon.stop(), 0);
+}
+
 /// At the start of the first daemon, and while a second one joins: the rebalance ends, and no other follows.
 async fn database_that_does_not_answer(kind: Kind) {
     let (scene, proxy) = scene_with_proxy(kind).await;
@@ -135,7 +152,9 @@ async fn database_that_does_not_answer(kind: Kind) {
     let second = scene.daemon();
     has_assignment(&scene, &second).await;
     group.stays_as_it_is(2, async || {}).await;
+    is_unready(&first).await;
     proxy.stall(false);
+    is_ready(&first).await;
     is_ready(&second).await;
     scene.settle(&load.finish()).await;
     assert_eq!((first.stop(), second.stop()), (0, 0));

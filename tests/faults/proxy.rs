@@ -10,6 +10,8 @@ struct State {
     is_away: AtomicBool,
     is_stalled: Mutex<bool>,
     goes_on: Condvar,
+    /// The next COMMIT that loses its answer is the last thing that passes.
+    goes_away: AtomicBool,
     /// So many COMMITs still lose their answer.
     to_swallow: AtomicUsize,
     swallowed: AtomicUsize,
@@ -71,19 +73,29 @@ impl Proxy {
         self.state.to_swallow.store(1, Ordering::SeqCst);
     }
 
+    /// The same, and from then on it is away.
+    pub fn away_in_next_commit(&self) {
+        self.state.goes_away.store(true, Ordering::SeqCst);
+        self.swallow_next_commit();
+    }
+
     pub fn swallowed(&self) -> usize {
         self.state.swallowed.load(Ordering::SeqCst)
     }
 }
 
 fn connect(client: TcpStream, target: &str, state: &Arc<State>) {
-    if state.is_away.load(Ordering::SeqCst) {
-        return;
-    }
     let Ok(server) = TcpStream::connect(target) else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let again = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
-    state.open.lock().unwrap().extend([again(&client), again(&server)]);
+    {
+        let mut open = state.open.lock().unwrap();
+        // Under the lock that a cut takes: no connection is made past it.
+        if state.is_away.load(Ordering::SeqCst) {
+            return;
+        }
+        open.extend([again(&client), again(&server)]);
+    }
     let is_mute = Arc::new(AtomicBool::new(false));
     let to_server = (again(&client), again(&server));
     std::thread::spawn({
@@ -93,6 +105,8 @@ fn connect(client: TcpStream, target: &str, state: &Arc<State>) {
                 state.wait_while_stalled();
                 if contains_commit(bytes) && take_one(&state.to_swallow) {
                     is_mute.store(true, Ordering::SeqCst);
+                    let goes_away = state.goes_away.swap(false, Ordering::SeqCst);
+                    state.is_away.fetch_or(goes_away, Ordering::SeqCst);
                 }
                 true
             });
