@@ -23,7 +23,8 @@ pub async fn measure(rate: u64) {
     let database = TestDatabase::new(Kind::Postgres).await;
     database.execute("CREATE TABLE events (seq bigint PRIMARY KEY, note text)").await;
     let folder = tempfile::tempdir().expect("a folder");
-    let file = pipeline_file(folder.path(), &topic, &database.url, "[[table]]\nname = \"events\"\nmode = \"append\"\n");
+    let section = "[[table]]\nname = \"events\"\nmode = \"append\"\n";
+    let file = pipeline_file(folder.path(), &topic, &database.url, ("", section));
     let daemon = Daemon::start(&file);
     eventually("ready", Duration::from_secs(60), || async {
         daemon.get("/readyz").is_some_and(|(code, _)| code == 200)

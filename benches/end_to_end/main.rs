@@ -1,7 +1,7 @@
 //! The whole daemon against real services: a backlog drained into each database, checked by count and sums, and the
 //! time from produce to visible row. Services come from the environment, as for the tests (`scripts/services env`).
 //!
-//!   cargo bench --bench end_to_end -- [--rows N] [--rate N] [postgres|mariadb|mysql|sqlite|append|upsert|latency ...]
+//!   cargo bench --bench end_to_end -- [--rows N] [--rate N] [postgres|mariadb|mysql|sqlite|append|upsert|project|group|latency ...]
 //!
 //! Without names everything is measured. Absolute numbers depend on the machine, on which broker and database run too.
 
@@ -23,6 +23,23 @@ const RATE: u64 = 100;
 enum Mode {
     Append,
     Upsert,
+    /// As [`Mode::Append`], through a projection and a filter.
+    Project,
+    /// A roll-up by two keys.
+    Group,
+}
+
+impl Mode {
+    const ALL: [Self; 4] = [Self::Append, Self::Upsert, Self::Project, Self::Group];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Upsert => "upsert",
+            Self::Project => "project",
+            Self::Group => "group",
+        }
+    }
 }
 
 fn main() {
@@ -46,9 +63,9 @@ fn main() {
         let topic = orders::produce(rows);
         backlog::heading();
         for kind in ALL {
-            for (mode, mode_name) in [(Mode::Append, "append"), (Mode::Upsert, "upsert")] {
+            for mode in Mode::ALL {
                 let name = format!("{kind:?}").to_lowercase();
-                if wants(&databases, &name) && wants(&["append", "upsert"], mode_name) {
+                if wants(&databases, &name) && wants(&Mode::ALL.map(Mode::name), mode.name()) {
                     runtime.block_on(backlog::drain(kind, mode, &topic, rows));
                 }
             }
@@ -60,12 +77,17 @@ fn main() {
     }
 }
 
-/// A pipeline file for `topic` into `url`.
-fn pipeline_file(folder: &std::path::Path, topic: &str, url: &str, section: &str) -> std::path::PathBuf {
+/// A pipeline file for `topic` into `url`; `columns` is the section `[source.columns]`, if there is any.
+fn pipeline_file(
+    folder: &std::path::Path,
+    topic: &str,
+    url: &str,
+    (columns, section): (&str, &str),
+) -> std::path::PathBuf {
     let brokers = support::services::kafka();
     let name = support::kafka::unique("bench");
     let text = format!(
-        "name = \"{name}\"\n[source]\nbrokers = [\"{brokers}\"]\ntopics = [\"{topic}\"]\nformat = \"json\"\n\
+        "name = \"{name}\"\n[source]\nbrokers = [\"{brokers}\"]\ntopics = [\"{topic}\"]\nformat = \"json\"\n{columns}\
          [sink]\nurl = \"{url}\"\n{section}"
     );
     let file = folder.join(format!("{name}.toml"));

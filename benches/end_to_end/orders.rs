@@ -68,6 +68,35 @@ pub fn produce(rows: u64) -> String {
     topic
 }
 
+const PROJECT: &str = "SELECT order_id, customer_id, upper(sku) AS sku, quantity, price, status, created_at, note \
+                       FROM input WHERE quantity > 0";
+const GROUP: &str = "SELECT date_bin(interval '1 hour', created_at) AS hour, status, count(*) AS orders, \
+                     sum(quantity) AS quantity, sum(price) AS price FROM input GROUP BY 1, 2";
+
+/// `[source.columns]`, and the `[[table]]`.
+pub fn sections(kind: Kind, mode: Mode) -> (String, String) {
+    let plain = |mode: &str| format!("[[table]]\nname = \"orders\"\nmode = \"{mode}\"\n");
+    let table = match mode {
+        Mode::Append => plain("append"),
+        Mode::Upsert => plain("upsert"),
+        Mode::Project => format!("{}sql = \"{PROJECT}\"\n", plain("append")),
+        Mode::Group => format!(
+            "{}merge = {{ orders = \"count\", quantity = \"sum\", price = \"sum\" }}\nsql = \"{GROUP}\"\n",
+            plain("merge")
+        ),
+    };
+    let columns = match mode {
+        Mode::Project | Mode::Group => {
+            "[source.columns]\norder_id = \"bigint\"\ncustomer_id = \"bigint\"\nsku = \"text\"\nquantity = \"bigint\"\n\
+             price = \"decimal(12,2)\"\nstatus = \"text\"\ncreated_at = \"timestamptz\"\nnote = \"text\"\n"
+        }
+        // SQLite keeps an exact decimal as text, where the file says that it is one.
+        _ if kind == Kind::Sqlite => "[source.columns]\nprice = \"decimal(12,2)\"\n",
+        _ => "",
+    };
+    (columns.to_owned(), table)
+}
+
 pub fn table(kind: Kind, mode: Mode) -> String {
     let key = if mode == Mode::Upsert { " PRIMARY KEY" } else { "" };
     let (text, time, price, options) = match kind {
@@ -76,6 +105,13 @@ pub fn table(kind: Kind, mode: Mode) -> String {
         Kind::Sqlite => ("TEXT", "TEXT", "TEXT", " STRICT"),
     };
     let int = if kind == Kind::Sqlite { "INTEGER" } else { "bigint" };
+    if mode == Mode::Group {
+        let sum = price.replace("12", "20");
+        return format!(
+            "CREATE TABLE orders (hour {time} NOT NULL, status {text} NOT NULL, orders {int} NOT NULL, \
+             quantity {int} NOT NULL, price {sum} NOT NULL, PRIMARY KEY (hour, status)){options}"
+        );
+    }
     format!(
         "CREATE TABLE orders (order_id {int}{key}, customer_id {int}, sku {text}, quantity {int}, price {price}, \
          status {text}, created_at {time}, note {text}){options}"
