@@ -1,5 +1,6 @@
 //! SQL between a real topic and real tables, from the pipeline file to the rows.
 
+mod boundaries;
 mod checks;
 mod deletes;
 mod errors;
@@ -116,6 +117,13 @@ impl Scene {
     async fn dead_letters(&self) -> Vec<String> {
         self.rows("tidegate_dead_letters", &["record_offset", "class", "reason"]).await
     }
+}
+
+/// The tables that an example's comment describes.
+fn ddl_of(example: &str) -> Vec<String> {
+    let comments = example.lines().filter_map(|line| line.strip_prefix('#')).collect::<Vec<_>>().join("\n");
+    let ddl = comments.split("CREATE TABLE").skip(1).filter_map(|rest| rest.split_once(");"));
+    ddl.map(|(ddl, _)| format!("CREATE TABLE {ddl})")).collect()
 }
 
 fn in_words_of(kind: Kind, statement: &str) -> String {

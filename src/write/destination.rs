@@ -144,7 +144,7 @@ struct SqlDestination<S> {
     queries: Vec<Option<Vec<OutputColumn>>>,
     columns: Vec<SourceColumn>,
     timezone: Option<String>,
-    has_checks: bool,
+    has_other_readers: bool,
     session: std::marker::PhantomData<fn() -> S>,
 }
 
@@ -157,7 +157,7 @@ impl<S: Session> SqlDestination<S> {
             queries,
             columns: pipeline.source.columns.clone(),
             timezone: pipeline.source.timezone.clone(),
-            has_checks: !pipeline.checks.is_empty(),
+            has_other_readers: !pipeline.checks.is_empty() || !pipeline.topics.is_empty(),
             session: std::marker::PhantomData,
         }
     }
@@ -174,7 +174,7 @@ impl<S: Session> SqlDestination<S> {
             queries: &self.queries,
             columns: &self.columns,
             timezone: self.timezone.as_deref(),
-            checks: self.has_checks,
+            other_readers: self.has_other_readers,
         });
         let planned = match planned {
             Ok(planned) => planned,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tidegate::config::{Environment, load_pipelines};
 
-use super::Scene;
+use super::{Scene, ddl_of};
 use crate::support::database::Kind;
 use crate::support::services;
 
@@ -13,10 +13,7 @@ use crate::support::services;
 async fn example(name: &str) -> (Scene, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(format!("{name}.toml"));
     let text = std::fs::read_to_string(path).expect("the example");
-    let comments = text.lines().filter_map(|line| line.strip_prefix('#')).collect::<Vec<_>>().join("\n");
-    let ddl: Vec<&str> =
-        comments.split("CREATE TABLE").skip(1).filter_map(|rest| rest.split_once(");")).map(|(ddl, _)| ddl).collect();
-    let ddl: Vec<String> = ddl.iter().map(|ddl| format!("CREATE TABLE {ddl})")).collect();
+    let ddl = ddl_of(&text);
     assert!(!ddl.is_empty(), "{name}: the comment has the tables");
     let ddl: Vec<&str> = ddl.iter().map(String::as_str).collect();
     (Scene::new(Kind::Postgres, &ddl, "").await, text)

@@ -49,8 +49,8 @@ pub struct Request<'a> {
     pub queries: &'a [Option<Vec<OutputColumn>>],
     pub columns: &'a [SourceColumn],
     pub timezone: Option<&'a str>,
-    /// Are there checks, which read declared columns that no table may have?
-    pub checks: bool,
+    /// Are there checks or topics, which read declared columns that no table may have?
+    pub other_readers: bool,
 }
 
 /// Can a column of the type `stored` hold every value of another type? `without_types`: in SQLite, which stores many
@@ -65,7 +65,7 @@ pub fn holds_every_value(value: &ColumnType, stored: &ColumnType, without_types:
 /// # Errors
 /// Every problem, each a sentence with its cure.
 pub fn plan(request: Request<'_>) -> Result<Planned, Vec<String>> {
-    let Request { tables, catalog, queries, columns, timezone, checks } = request;
+    let Request { tables, catalog, queries, columns, timezone, other_readers } = request;
     let mut inputs = Inputs::new(columns, timezone.is_some());
     let (mut plans, mut targets) = (Vec::with_capacity(tables.len()), Vec::with_capacity(tables.len()));
     let mut findings = Findings::default();
@@ -86,7 +86,7 @@ pub fn plan(request: Request<'_>) -> Result<Planned, Vec<String>> {
         plans.push(TablePlanner::new(table, found, origin, &mut findings).plan());
         targets.push(outputs.map(|outputs| outputs.into_targets(found, &mut findings)));
     }
-    if !checks && queries.iter().all(Option::is_none) {
+    if !other_readers && queries.iter().all(Option::is_none) {
         inputs.check_all_used(catalog, &mut findings.problems);
     }
     if !findings.problems.is_empty() {

@@ -120,7 +120,7 @@ fn plan_all(
     timezone: Option<&str>,
 ) -> Result<Planned, Vec<String>> {
     let queries = vec![None; tables.len()];
-    plan(Request { tables, catalog, queries: &queries, columns, timezone, checks: false })
+    plan(Request { tables, catalog, queries: &queries, columns, timezone, other_readers: false })
 }
 
 fn plan_one(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Result<Planned, Vec<String>> {
@@ -134,7 +134,7 @@ fn plan_from(
     query: Option<Vec<OutputColumn>>,
 ) -> Result<Planned, Vec<String>> {
     let (tables, catalog, queries) = (&[table][..], &[Some(found)][..], &[query][..]);
-    plan(Request { tables, catalog, queries, columns: declared, timezone: None, checks: false })
+    plan(Request { tables, catalog, queries, columns: declared, timezone: None, other_readers: false })
 }
 
 fn planned(table: Table, found: CatalogTable, declared: &[SourceColumn]) -> Planned {
