@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::dead_letter::{Fault, Stage};
 use crate::retry::Disposition;
 
 /// The events of one batch.
@@ -22,4 +23,12 @@ pub struct Undelivered {
     /// The record (index in the batch of records) that is at fault, where it is known.
     pub suspect: Option<u32>,
     pub column: Option<String>,
+}
+
+/// What is wrong with the record that is at fault.
+impl From<Undelivered> for Fault {
+    fn from(undelivered: Undelivered) -> Self {
+        let Undelivered { class, message, column, .. } = undelivered;
+        Self { stage: Stage::Write, class, code: String::new(), reason: message, column }
+    }
 }

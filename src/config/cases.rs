@@ -17,6 +17,8 @@ pub struct Case {
     pub input: Vec<CaseRecord>,
     /// What is expected of tables, each once; a table that is not named may get anything.
     pub tables: Vec<ExpectedTable>,
+    /// What is expected of topics, each once; a topic that is not named may get anything.
+    pub topics: Vec<ExpectedTopic>,
     pub dead_letters: Vec<ExpectedRow>,
 }
 
@@ -39,6 +41,24 @@ pub struct ExpectedTable {
     /// Index into [`Pipeline::tables`](super::Pipeline).
     pub table: usize,
     pub rows: Vec<ExpectedRow>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ExpectedTopic {
+    /// Index into [`Pipeline::topics`](super::Pipeline).
+    pub topic: usize,
+    pub events: Vec<ExpectedEvent>,
+}
+
+/// What of an event is compared.
+#[derive(Debug, Clone)]
+pub struct ExpectedEvent {
+    pub row: ExpectedRow,
+    /// `Some(None)`: no key.
+    pub key: Option<Option<Value>>,
+    /// Names with texts.
+    pub headers: Vec<(String, String)>,
+    pub is_tombstone: bool,
 }
 
 /// The columns of a row that are compared.
@@ -67,10 +87,11 @@ pub struct RawCase {
     pub name: Setting<String>,
     /// The records, in their order: one batch.
     pub input: Setting<Vec<Given<RawCaseRecord>>>,
-    /// The rows of each table that is named, in their order, and under `dead_letters` the records that are refused; a
-    /// row names the columns to compare, under `_null` those that must be null, and has `_op = "delete"` where it is a
-    /// delete (docs/testing.md).
-    #[schemars(extend("examples" = [{ "orders": [{ "order_id": 7, "total": "18000.00", "_null": ["city"] }], "dead_letters": [] }]))]
+    /// The rows of each table that is named, in their order, under `topic:NAME` the events of a topic, and under
+    /// `dead_letters` the records that are refused; a row names the columns to compare, under `_null` those that must be
+    /// null, and has `_op = "delete"` where it is a delete; an event may also name its `_key` and `_headers`, and has
+    /// `_op = "tombstone"` where it is one (docs/testing.md).
+    #[schemars(extend("examples" = [{ "orders": [{ "order_id": 7, "total": "18000.00", "_null": ["city"] }], "topic:orders.large": [{ "_key": "7", "order_id": 7 }], "dead_letters": [] }]))]
     pub expect: Setting<Expect>,
 }
 
@@ -132,7 +153,8 @@ impl Read for Vec<Given<RawCaseRecord>> {
 
 impl Read for Expect {
     fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
-        let cure = "write each table with its rows: expect = { orders = [{ order_id = 7 }] }";
+        let cure = "write each table or topic with its rows: \
+                    expect = { orders = [{ order_id = 7 }], \"topic:NAME\" = [{ _key = \"7\" }] }";
         let Kind::Table(entries) = &node.kind else {
             wrong_type(node, option, cure, problems);
             return None;

@@ -38,7 +38,7 @@ use serde::Deserialize;
 use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
-pub use cases::{Case, CaseRecord, ExpectedCell, ExpectedRow, ExpectedTable};
+pub use cases::{Case, CaseRecord, ExpectedCell, ExpectedEvent, ExpectedRow, ExpectedTable, ExpectedTopic};
 pub use environment::Environment;
 pub use load::{load_daemon, load_pipelines, load_pipelines_with_warnings};
 pub use problem::{Place, Problem, Problems, Rule, nearest};

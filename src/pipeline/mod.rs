@@ -32,7 +32,7 @@ use crate::status::{State, Status};
 use coordinator::{Failure, Setting};
 
 pub use queries::Queries;
-pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn};
+pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn, RehearsedEvents};
 pub use steps::Step;
 
 /// How the status calls a pipeline as a whole.

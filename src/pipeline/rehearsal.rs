@@ -1,12 +1,13 @@
-//! A pipeline without Kafka and without a database: records in, the rows of each table out.
+//! A pipeline without Kafka and without a database: records in, the rows of each table and the events of each topic out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{Deletes, Pipeline};
 use crate::dead_letter::Fault;
+use crate::produce::{Event, EventShape};
 use crate::records::Records;
-use crate::rows::{Operation, Rows, TimeUnit};
+use crate::rows::{Operation, OutputColumn, Rows, TimeUnit};
 use crate::types::ColumnType;
 
 use super::queries::Queries;
@@ -17,6 +18,10 @@ pub struct Rehearsal {
     stages: Stages,
     /// Per `[[table]]`.
     outputs: Vec<Vec<RehearsedColumn>>,
+    /// Per `[[topic]]`.
+    shapes: Arc<[EventShape]>,
+    /// Per `[[topic]]`: the columns of its events' values.
+    events: Vec<Vec<RehearsedColumn>>,
 }
 
 /// A column of what a table gets.
@@ -34,8 +39,17 @@ pub struct RehearsedColumn {
 pub struct Rehearsed {
     /// Per `[[table]]`.
     pub tables: Vec<Arc<Rows>>,
+    /// Per `[[topic]]`.
+    pub topics: Vec<RehearsedEvents>,
     /// Records that are in none of them: their index, and what is wrong with them.
     pub bad: Vec<(u32, Fault)>,
+}
+
+/// The events of a topic.
+pub struct RehearsedEvents {
+    /// The row of each.
+    pub rows: Arc<Rows>,
+    pub events: Vec<Event>,
 }
 
 impl Rehearsal {
@@ -66,7 +80,18 @@ impl Rehearsal {
                 })
                 .collect(),
         });
-        Ok(Self { stages, outputs: outputs.collect() })
+        let shapes = queries.shapes();
+        let value = |shape: &EventShape| {
+            let column = |(index, column): (usize, &OutputColumn)| RehearsedColumn {
+                name: column.name.clone(),
+                ty: column.ty.clone(),
+                index,
+                unit: column.passes.as_ref().and_then(unit_of),
+            };
+            shape.value_columns().map(column).collect()
+        };
+        let events = shapes.iter().map(value).collect();
+        Ok(Self { stages, outputs: outputs.collect(), shapes, events })
     }
 
     /// What a `[[table]]` gets.
@@ -74,15 +99,41 @@ impl Rehearsal {
         &self.outputs[table]
     }
 
+    /// What the value of a `[[topic]]`'s events has.
+    pub fn event_columns(&self, topic: usize) -> &[RehearsedColumn] {
+        &self.events[topic]
+    }
+
     /// Decodes, checks and transforms one batch.
     pub fn run(&self, pipeline: &Pipeline, records: &Records) -> Rehearsed {
         let mut decoder = self.stages.decoder(pipeline);
-        let shaped = self.stages.run(&mut *decoder, records, &BTreeSet::new());
+        let mut refused = BTreeMap::new();
+        let (shaped, topics) = loop {
+            let shaped = self.stages.run(&mut *decoder, records, &refused.keys().copied().collect());
+            match self.events(&shaped.topics) {
+                Ok(topics) => break (shaped, topics),
+                // Its record goes nowhere, as with a lane.
+                Err((record, fault)) => refused.insert(record, fault),
+            };
+        };
+        let bad: BTreeMap<u32, Fault> = shaped.bad.into_iter().chain(refused).collect();
         let tables = shaped.tables.into_iter().zip(&pipeline.tables).map(|(shape, table)| match table.deletes {
             Deletes::Ignore => without_deletes(&shape.rows),
             Deletes::Hard | Deletes::Soft(_) => shape.rows,
         });
-        Rehearsed { tables: tables.collect(), bad: shaped.bad }
+        Rehearsed { tables: tables.collect(), topics, bad: bad.into_iter().collect() }
+    }
+
+    /// Or the first record of which no event can be made.
+    fn events(&self, topics: &[Arc<Rows>]) -> Result<Vec<RehearsedEvents>, (u32, Fault)> {
+        let of_topic = |(rows, shape): (&Arc<Rows>, &EventShape)| {
+            let event = |row: &usize| shape.event(rows, *row).map_err(|told| (rows.origins[*row], told.into()));
+            let sent = |row: &usize| shape.is_sent(rows, *row);
+            let events = (0..rows.len()).filter(sent).map(|row| event(&row)).collect::<Result<_, _>>()?;
+            let rows = if shape.sends_tombstones() { rows.clone() } else { without_deletes(rows) };
+            Ok(RehearsedEvents { rows, events })
+        };
+        topics.iter().zip(self.shapes.iter()).map(of_topic).collect()
     }
 }
 

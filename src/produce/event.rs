@@ -16,7 +16,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::tz::Offset;
 
 use crate::config::{Topic, TopicDeletes};
-use crate::rows::OutputColumn;
+use crate::outbox::Undelivered;
+use crate::retry::Disposition;
+use crate::rows::{Operation, OutputColumn, Rows};
 use crate::types::{ColumnType, MAX_ARROW_DECIMAL};
 
 /// How the rows of one `[[topic]]` become events.
@@ -33,11 +35,21 @@ pub struct EventShape {
     deletes: TopicDeletes,
 }
 
+/// What is sent of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// `None`: no key is asked for, or its only column is null.
+    pub key: Option<Vec<u8>>,
+    /// `None`: a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
 /// A value that JSON has no form for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoForm {
-    pub column: String,
-    pub reason: &'static str,
+struct NoForm {
+    column: String,
+    reason: &'static str,
 }
 
 const NOT_FINITE: &str = "the result is not a finite number, which JSON has no form for";
@@ -87,13 +99,48 @@ impl EventShape {
         !self.key.is_empty()
     }
 
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The columns of the value with their indexes into the result.
+    pub fn value_columns(&self) -> impl Iterator<Item = (usize, &OutputColumn)> {
+        self.value.iter().map(|index| (*index, &self.columns[*index]))
+    }
+
+    /// Does the row become an event? Deletes do where they are tombstones.
+    pub fn is_sent(&self, rows: &Rows, row: usize) -> bool {
+        rows.operations[row] == Operation::Upsert || self.sends_tombstones()
+    }
+
+    /// A row as an event, without the header that names its record.
+    ///
+    /// # Errors
+    /// A value that JSON has no form for: its record is a bad one.
+    pub fn event(&self, rows: &Rows, row: usize) -> Result<Event, Undelivered> {
+        let render = || {
+            let value = match rows.operations[row] {
+                Operation::Upsert => Some(self.value(&rows.batch, row)?),
+                Operation::Delete => None,
+            };
+            Ok(Event { key: self.key(&rows.batch, row)?, value, headers: self.headers(&rows.batch, row)? })
+        };
+        render().map_err(|NoForm { column, reason }| Undelivered {
+            disposition: Disposition::Isolate,
+            class: "out-of-range",
+            message: format!("topic {}: column {column}: {reason}", self.topic),
+            suspect: Some(rows.origins[row]),
+            column: Some(column),
+        })
+    }
+
     /// The JSON object of a row.
-    pub(super) fn value(&self, batch: &RecordBatch, row: usize) -> Result<Vec<u8>, NoForm> {
+    fn value(&self, batch: &RecordBatch, row: usize) -> Result<Vec<u8>, NoForm> {
         self.object(&self.value, batch, row)
     }
 
     /// `None`: no key is asked for, or its only column is null.
-    pub(super) fn key(&self, batch: &RecordBatch, row: usize) -> Result<Option<Vec<u8>>, NoForm> {
+    fn key(&self, batch: &RecordBatch, row: usize) -> Result<Option<Vec<u8>>, NoForm> {
         match self.key.as_slice() {
             [] => Ok(None),
             [column] => self.text(*column, batch, row),
@@ -102,11 +149,11 @@ impl EventShape {
     }
 
     /// The headers of a row; a null column gives none.
-    pub(super) fn headers(&self, batch: &RecordBatch, row: usize) -> Result<Vec<(&str, Vec<u8>)>, NoForm> {
+    fn headers(&self, batch: &RecordBatch, row: usize) -> Result<Vec<(String, Vec<u8>)>, NoForm> {
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, column) in &self.headers {
             if let Some(text) = self.text(*column, batch, row)? {
-                headers.push((name.as_str(), text));
+                headers.push((name.clone(), text));
             }
         }
         Ok(headers)
@@ -301,7 +348,7 @@ mod tests {
         assert_eq!(value, format!(r#"{{"id":9223372036854775807,"price":{price},"n":0.10}}"#));
         let key = shape.key(&batch, 0).unwrap().unwrap();
         assert_eq!(String::from_utf8(key).unwrap(), format!(r#"{{"id":9223372036854775807,"price":{price}}}"#));
-        assert_eq!(shape.headers(&batch, 0).unwrap(), [("x-tenant", b"a\"b".to_vec())]);
+        assert_eq!(shape.headers(&batch, 0).unwrap(), [("x-tenant".to_owned(), b"a\"b".to_vec())]);
         assert_eq!(shape.headers(&batch, 1).unwrap(), [], "a null column gives no header");
         assert_eq!(shape.value(&batch, 1).unwrap(), br#"{"id":2,"price":null,"n":null}"#);
     }

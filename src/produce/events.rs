@@ -13,7 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Statistics};
 
-use super::event::{EventShape, NoForm};
+use super::event::EventShape;
 use super::progress::{Progress, Ticket};
 use crate::config::Source;
 use crate::kafka;
@@ -21,7 +21,7 @@ use crate::kafka::errors::{self, Verdict};
 use crate::outbox::{Outbox, Undelivered};
 use crate::records::Records;
 use crate::retry::Disposition;
-use crate::rows::{Operation, Rows};
+use crate::rows::Rows;
 
 /// The header that names the record an event comes from: topic/partition/offset/number of the row.
 const SOURCE: &str = "tidegate-source";
@@ -157,9 +157,7 @@ impl Events<'_> {
             let mut last = (u32::MAX, 0);
             for (row, origin) in rows.origins.iter().enumerate() {
                 last = if last.0 == *origin { (*origin, last.1 + 1) } else { (*origin, 0) };
-                let is_sent =
-                    rows.operations[row] == Operation::Upsert || self.producer.shapes[topic].sends_tombstones();
-                if is_sent {
+                if self.producer.shapes[topic].is_sent(rows, row) {
                     places.push(Place { topic, row, number: last.1 });
                 }
             }
@@ -173,7 +171,7 @@ impl Events<'_> {
 
     async fn send(&self, client: &Client, places: &[Place], from: usize) -> Result<(), Undelivered> {
         for (event, place) in places.iter().enumerate().skip(from) {
-            let (key, value, headers) = self.render(*place).map_err(|fault| self.unwritable(*place, fault))?;
+            let (key, value, headers) = self.render(*place)?;
             let mut record: BaseRecord<'_, [u8], [u8], Box<Ticket>> =
                 BaseRecord::with_opaque_to(&self.producer.shapes[place.topic].topic, self.progress.ticket(event));
             record.key = key.as_deref();
@@ -199,30 +197,16 @@ impl Events<'_> {
     }
 
     #[allow(clippy::type_complexity, reason = "the parts of a record, once")]
-    fn render(&self, place: Place) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>, OwnedHeaders), NoForm> {
+    fn render(&self, place: Place) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>, OwnedHeaders), Undelivered> {
         let (shape, rows) = (&self.producer.shapes[place.topic], &self.topics[place.topic]);
         let record = self.records.get(self.origin(place) as usize);
         let source = format!("{}/{}/{}/{}", record.topic(), record.partition(), record.offset(), place.number);
         let mut headers = OwnedHeaders::new().insert(Header { key: SOURCE, value: Some(source.as_bytes()) });
-        for (key, value) in shape.headers(&rows.batch, place.row)? {
+        let event = shape.event(rows, place.row)?;
+        for (key, value) in &event.headers {
             headers = headers.insert(Header { key, value: Some(value.as_slice()) });
         }
-        let value = match rows.operations[place.row] {
-            Operation::Upsert => Some(shape.value(&rows.batch, place.row)?),
-            Operation::Delete => None,
-        };
-        Ok((shape.key(&rows.batch, place.row)?, value, headers))
-    }
-
-    fn unwritable(&self, place: Place, fault: NoForm) -> Undelivered {
-        let topic = &self.producer.shapes[place.topic].topic;
-        Undelivered {
-            disposition: Disposition::Isolate,
-            class: "out-of-range",
-            message: format!("topic {topic}: column {}: {}", fault.column, fault.reason),
-            suspect: Some(self.origin(place)),
-            column: Some(fault.column),
-        }
+        Ok((event.key, event.value, headers))
     }
 
     /// What is done about events that Kafka did not take: what is wrong with one of them comes first, for then nothing

@@ -9,7 +9,7 @@ mod progress;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-pub use event::EventShape;
+pub use event::{Event, EventShape};
 pub use events::{EventProducer, Events};
 pub use feeder::Feeder;
 pub use progress::Progress;

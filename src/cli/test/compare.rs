@@ -26,7 +26,7 @@ const REAL_TOLERANCE: f64 = 1e-6;
 /// One thing that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
-    /// The table, or `dead_letters`.
+    /// The table, `topic:` and the topic, or `dead_letters`.
     pub output: String,
     /// From 1; `None`: the output as a whole.
     pub row: Option<usize>,
@@ -58,7 +58,7 @@ pub struct Table<'a> {
 
 impl Table<'_> {
     pub fn differences(&self, expected: &[ExpectedRow]) -> Vec<Difference> {
-        let mut differences = counts(self.name, expected.len(), self.rows.len());
+        let mut differences = counts(self.name, "row", expected.len(), self.rows.len());
         for (index, row) in expected.iter().enumerate() {
             if index < self.rows.len() {
                 differences.extend(self.row(index, row));
@@ -72,21 +72,25 @@ impl Table<'_> {
         differences
     }
 
+    /// A difference in one column of a row.
+    pub fn at(&self, index: usize, column: &str, expected: String, found: String) -> Difference {
+        Difference { column: Some(column.to_owned()), ..whole(self.name, index, expected, found) }
+    }
+
     fn row(&self, index: usize, expected: &ExpectedRow) -> Vec<Difference> {
-        let at = |column: &str, expected: String, found: String| Difference {
-            output: self.name.to_owned(),
-            row: Some(index + 1),
-            column: Some(column.to_owned()),
-            expected,
-            found,
-        };
         let is_delete = self.rows.operations[index] == Operation::Delete;
         if is_delete != expected.is_delete {
             let word = |is_delete| if is_delete { "delete" } else { "upsert" }.to_owned();
-            return vec![at("_op", word(expected.is_delete), word(is_delete))];
+            return vec![self.at(index, "_op", word(expected.is_delete), word(is_delete))];
         }
+        self.cells(index, &expected.columns)
+    }
+
+    /// The columns of one row that are named.
+    pub fn cells(&self, index: usize, expected: &[ExpectedCell]) -> Vec<Difference> {
+        let at = |column: &str, expected, found| self.at(index, column, expected, found);
         let mut differences = Vec::new();
-        for ExpectedCell { column: name, value, .. } in &expected.columns {
+        for ExpectedCell { column: name, value, .. } in expected {
             let Some(column) = self.columns.iter().find(|column| column.name == *name) else { continue };
             let found = self.rows.batch.column(column.index).slice(index, 1);
             match (self.cell(column, value), found.is_null(0)) {
@@ -134,37 +138,47 @@ impl Table<'_> {
     }
 
     fn shown(&self, row: usize) -> String {
+        let mark = if self.rows.operations[row] == Operation::Delete { "_op = \"delete\", " } else { "" };
+        format!("{{ {mark}{} }}", self.shown_cells(row).join(", "))
+    }
+
+    /// `column = value`
+    pub fn shown_cells(&self, row: usize) -> Vec<String> {
         let cells = self.columns.iter().map(|column| {
             let cell = self.rows.batch.column(column.index).slice(row, 1);
             format!("{} = {}", column.name, shown(&column.ty, &cell))
         });
-        let mark = if self.rows.operations[row] == Operation::Delete { "_op = \"delete\", " } else { "" };
-        format!("{{ {mark}{} }}", cells.collect::<Vec<_>>().join(", "))
+        cells.collect()
     }
 }
 
 /// As the file writes it.
 impl fmt::Display for ExpectedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cell = |cell: &ExpectedCell| match &cell.value {
-            Value::Null => format!("{} = NULL", cell.column),
-            value => format!("{} = {value}", cell.column),
-        };
         let mark = if self.is_delete { "_op = \"delete\", " } else { "" };
-        write!(f, "{{ {mark}{} }}", self.columns.iter().map(cell).collect::<Vec<_>>().join(", "))
+        write!(f, "{{ {mark}{} }}", cells_of(self).join(", "))
     }
 }
 
-fn counts(output: &str, expected: usize, found: usize) -> Vec<Difference> {
+pub fn cells_of(row: &ExpectedRow) -> Vec<String> {
+    let cell = |cell: &ExpectedCell| match &cell.value {
+        Value::Null => format!("{} = NULL", cell.column),
+        value => format!("{} = {value}", cell.column),
+    };
+    row.columns.iter().map(cell).collect()
+}
+
+/// `what`: one of them.
+pub fn counts(output: &str, what: &str, expected: usize, found: usize) -> Vec<Difference> {
     if expected == found {
         return Vec::new();
     }
-    let rows = |count: usize| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
-    let (expected, found) = (rows(expected), rows(found));
+    let counted = |count: usize| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (expected, found) = (counted(expected), counted(found));
     vec![Difference { output: output.to_owned(), row: None, column: None, expected, found }]
 }
 
-fn whole(output: &str, index: usize, expected: String, found: String) -> Difference {
+pub fn whole(output: &str, index: usize, expected: String, found: String) -> Difference {
     Difference { output: output.to_owned(), row: Some(index + 1), column: None, expected, found }
 }
 
@@ -210,7 +224,7 @@ fn shown(ty: &ColumnType, cell: &ArrayRef) -> String {
 pub fn dead_letters(expected: &[ExpectedRow], bad: &[(u32, Fault)], records: &Records) -> Vec<Difference> {
     const OUTPUT: &str = "dead_letters";
     let found: Vec<Value> = bad.iter().map(|(record, fault)| letter(records, *record, fault)).collect();
-    let mut differences = counts(OUTPUT, expected.len(), found.len());
+    let mut differences = counts(OUTPUT, "row", expected.len(), found.len());
     for (index, row) in expected.iter().enumerate() {
         let Some(letter) = found.get(index) else {
             differences.push(whole(OUTPUT, index, row.to_string(), "no row".to_owned()));
@@ -260,10 +274,10 @@ fn letter(records: &Records, index: u32, fault: &Fault) -> Value {
     })
 }
 
-/// A column that the table does not get.
-pub fn unknown_column(table: &str, columns: &[RehearsedColumn], cell: &ExpectedCell) -> Problem {
+/// A column that the output does not get.
+pub fn unknown_column(output: &str, columns: &[RehearsedColumn], cell: &ExpectedCell) -> Problem {
     let names = || columns.iter().map(|column| column.name.as_str());
-    let what = format!("a case expects `{}` of the table {table}, which gets no such column", cell.column);
+    let what = format!("a case expects `{}` of the {output}, which gets no such column", cell.column);
     let cure = match nearest(&cell.column, names()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "give it by `sql`, or with its type in [source.columns]".to_owned(),

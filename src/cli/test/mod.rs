@@ -1,6 +1,7 @@
 //! `tidegate test`
 
 mod compare;
+mod events;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,9 +83,13 @@ fn rehearsal(pipeline: &Pipeline, queries: &Queries) -> Result<Rehearsal, Proble
                 let name = &pipeline.tables[expected.table].name;
                 for cell in expected.rows.iter().flat_map(|row| &row.columns) {
                     if columns.iter().all(|column| column.name != cell.column) {
-                        problems.push(compare::unknown_column(name, columns, cell));
+                        problems.push(compare::unknown_column(&format!("table {name}"), columns, cell));
                     }
                 }
+            }
+            for expected in pipeline.cases.iter().flat_map(|case| &case.topics) {
+                let columns = rehearsal.event_columns(expected.topic);
+                events::unknown_columns(&pipeline.topics[expected.topic], columns, expected, &mut problems);
             }
             problems.check().map(|()| rehearsal)
         }
@@ -104,6 +109,13 @@ fn run(pipeline: &Pipeline, rehearsal: &Rehearsal, case: &Case) -> Outcome {
             zone,
         };
         differences.extend(table.differences(&expected.rows));
+    }
+    for expected in &case.topics {
+        let rehearsed = &rehearsed.topics[expected.topic];
+        let name = format!("topic:{}", pipeline.topics[expected.topic].name);
+        let columns = rehearsal.event_columns(expected.topic);
+        let values = compare::Table { name: &name, columns, rows: &rehearsed.rows, zone };
+        differences.extend(events::differences(&values, &rehearsed.events, &expected.events));
     }
     differences.extend(compare::dead_letters(&case.dead_letters, &rehearsed.bad, &records));
     let passed = differences.is_empty();

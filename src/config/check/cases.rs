@@ -1,5 +1,7 @@
 //! `[[test]]`.
 
+mod events;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -8,22 +10,30 @@ use crate::config::cases::{RawCase, RawCaseRecord, RawExpected, RawRow};
 use crate::config::columns::Json;
 use crate::config::problem::{Place, Problem, Problems, Rule, nearest, printable};
 use crate::config::read::{Given, Setting};
-use crate::config::{Case, CaseRecord, Deletes, ExpectedCell, ExpectedRow, ExpectedTable, Table, Topics};
+use crate::config::{Case, CaseRecord, Deletes, ExpectedCell, ExpectedRow, ExpectedTable, Table, Topic, Topics};
 
 /// Where refused records are expected.
 const DEAD_LETTERS: &str = "dead_letters";
+
+/// How a name under `expect` says that it is a topic's.
+pub(super) const TOPIC: &str = "topic:";
 
 /// What can be asked of a refused record.
 pub const DEAD_LETTER_COLUMNS: [&str; 10] =
     ["topic", "partition", "offset", "key", "value", "stage", "class", "code", "reason", "column"];
 
+/// What of the file the cases speak of; `None` where it is not known.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The topics that are read.
+    pub sources: Option<&'a Topics>,
+    pub tables: Option<&'a [Table]>,
+    /// The topics that are written to.
+    pub topics: Option<&'a [Topic]>,
+}
+
 /// The cases, where the rest of the file is known.
-pub fn cases(
-    given: &Setting<Vec<Given<RawCase>>>,
-    topics: Option<&Topics>,
-    tables: Option<&[Table]>,
-    problems: &mut Problems,
-) -> Option<Vec<Case>> {
+pub fn cases(given: &Setting<Vec<Given<RawCase>>>, known: Known<'_>, problems: &mut Problems) -> Option<Vec<Case>> {
     let given = match given {
         Setting::Absent => return Some(Vec::new()),
         Setting::Broken => return None,
@@ -37,27 +47,21 @@ pub fn cases(
         }
     }
     let cases: Vec<Option<Case>> =
-        given.value.iter().map(|raw| case(&raw.value, &raw.place, topics, tables, problems)).collect();
+        given.value.iter().map(|raw| case(&raw.value, &raw.place, known, problems)).collect();
     cases.into_iter().collect()
 }
 
-fn case(
-    raw: &RawCase,
-    section: &Place,
-    topics: Option<&Topics>,
-    tables: Option<&[Table]>,
-    problems: &mut Problems,
-) -> Option<Case> {
+fn case(raw: &RawCase, section: &Place, known: Known<'_>, problems: &mut Problems) -> Option<Case> {
     let name = raw.name.required(section, "test.name", "write name = \"..\" under [[test]]", problems);
     let cure = "write the records: input = [{ key = \"7\", value = { id = 7 } }]";
     let input = raw.input.required(section, "test.input", cure, problems);
-    let input = input.and_then(|given| records(&given.value, topics?, problems));
+    let input = input.and_then(|given| records(&given.value, known.sources?, problems));
     let cure = "write each table with its rows: expect = { orders = [{ order_id = 7 }] }";
     let expect = raw.expect.required(section, "test.expect", cure, problems);
-    let (expect, tables) = (expect?, tables?);
-    let mut expected = Some((Vec::new(), Vec::new()));
+    let (expect, tables, topics) = (expect?, known.tables?, known.topics?);
+    let mut expected = Some((Vec::new(), Vec::new(), Vec::new()));
     for output in &expect.value.0 {
-        let Some((of_tables, dead_letters)) = &mut expected else { break };
+        let Some((of_tables, of_topics, dead_letters)) = &mut expected else { break };
         let Given { value: RawExpected { output: name, rows }, key, .. } = output;
         if name == DEAD_LETTERS {
             match rows.iter().map(|given| dead_letter(given, problems)).collect::<Option<Vec<_>>>() {
@@ -66,28 +70,48 @@ fn case(
             }
             continue;
         }
-        match (table(name, key, tables, problems), rows.iter().map(|given| row(given, problems)).collect()) {
-            (Some(table), Some(rows)) => of_tables.push(ExpectedTable { table, rows }),
-            _ => expected = None,
+        match output_of(name, key, tables, topics, problems) {
+            Some(Output::Table(table)) => match rows.iter().map(|given| row(given, problems)).collect() {
+                Some(rows) => of_tables.push(ExpectedTable { table, rows }),
+                None => expected = None,
+            },
+            Some(Output::Topic(topic)) => match events::expected(topic, &topics[topic], rows, problems) {
+                Some(events) => of_topics.push(events),
+                None => expected = None,
+            },
+            None => expected = None,
         }
     }
-    let (of_tables, dead_letters) = expected?;
+    let (of_tables, of_topics, dead_letters) = expected?;
     let input = input?;
     deletable(&input, raw, &of_tables, tables, problems);
-    Some(Case { name: name?.value.clone(), input, tables: of_tables, dead_letters })
+    Some(Case { name: name?.value.clone(), input, tables: of_tables, topics: of_topics, dead_letters })
 }
 
-fn table(name: &str, place: &Place, tables: &[Table], problems: &mut Problems) -> Option<usize> {
-    let found = tables.iter().position(|table| table.name == name);
+enum Output {
+    Table(usize),
+    Topic(usize),
+}
+
+fn output_of(name: &str, place: &Place, tables: &[Table], topics: &[Topic], problems: &mut Problems) -> Option<Output> {
+    let found = match name.strip_prefix(TOPIC) {
+        Some(name) => topics.iter().position(|topic| topic.name == name).map(Output::Topic),
+        None => tables.iter().position(|table| table.name == name).map(Output::Table),
+    };
     if found.is_none() {
-        let names = || tables.iter().map(|table| table.name.as_str()).chain([DEAD_LETTERS]);
-        let what = format!("`test.expect` names `{}`, which is no table of this pipeline", printable(name));
-        let cure = match nearest(name, names()) {
+        let names: Vec<String> = (tables.iter().map(|table| table.name.clone()))
+            .chain(topics.iter().map(|topic| format!("{TOPIC}{}", topic.name)))
+            .chain([DEAD_LETTERS.to_owned()])
+            .collect();
+        let (kind, section) = if name.starts_with(TOPIC) { ("topic", "[[topic]]") } else { ("table", "[[table]]") };
+        let what = format!("`test.expect` names `{}`, which is no {kind} of this pipeline", printable(name));
+        let is_topic = |full: &&String| full.strip_prefix(TOPIC) == Some(name);
+        let near = names.iter().find(is_topic).map(String::as_str);
+        let cure = match near.or_else(|| nearest(name, names.iter().map(String::as_str))) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "write the `name` of a [[table]]".to_owned(),
+            None => format!("write the `name` of a {section}"),
         };
-        let allowed = names().collect::<Vec<_>>().join(", ");
-        problems.push(Problem::new(place, Rule::Value, what, cure).allowed(allowed));
+        problems.push(Problem::new(place, Rule::Value, what, cure).allowed(names.join(", ")));
     }
     found
 }
@@ -106,11 +130,7 @@ fn row(given: &Given<RawRow>, problems: &mut Problems) -> Option<ExpectedRow> {
                 return None;
             }
             ("_null", Value::Array(names)) if names.iter().all(Value::is_string) => {
-                row.columns.extend(names.iter().filter_map(Value::as_str).map(|name| ExpectedCell {
-                    column: name.to_owned(),
-                    place: cell.place.clone(),
-                    value: Value::Null,
-                }));
+                row.columns.extend(names.iter().filter_map(Value::as_str).map(|name| null(name, &cell.place)));
             }
             ("_null", _) => {
                 wrong("`_null` is the list of columns that must be null", "write _null = [\"city\"]");
@@ -122,6 +142,10 @@ fn row(given: &Given<RawRow>, problems: &mut Problems) -> Option<ExpectedRow> {
         }
     }
     Some(row)
+}
+
+fn null(column: &str, place: &Place) -> ExpectedCell {
+    ExpectedCell { column: column.to_owned(), place: place.clone(), value: Value::Null }
 }
 
 fn dead_letter(given: &Given<RawRow>, problems: &mut Problems) -> Option<ExpectedRow> {

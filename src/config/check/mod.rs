@@ -48,12 +48,13 @@ pub fn pipeline(
         None => None,
     };
     let checks = rules::checks(&raw.check, problems);
-    let topics = source.as_ref().map(|source| &source.topics);
-    let cases = cases::cases(&raw.test, topics, tables.as_deref(), problems);
+    let sources = source.as_ref().map(|source| &source.topics);
     let topics = match &raw.topic {
         Setting::Broken => None,
         topics => topic::topics(topics.given(), source.as_ref(), problems),
     };
+    let known = cases::Known { sources, tables: tables.as_deref(), topics: topics.as_deref() };
+    let cases = cases::cases(&raw.test, known, problems);
     let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
     Some(Pipeline {
         name: name?,
