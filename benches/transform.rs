@@ -8,6 +8,7 @@ use arrow_array::{
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::config::{Filtered, KeyFormat, MergeColumn, MergeFunction};
+use tidegate::keys::Keys;
 use tidegate::rows::{BytesEncoding, ColumnSource, InputColumn, InputSchema, Operation, Rows};
 use tidegate::transform::{Query, plan};
 use tidegate::types::ColumnType;
@@ -68,8 +69,8 @@ fn transform(criterion: &mut Criterion) {
     let inputs = columns();
     let merge = ["orders", "revenue"].map(|name| MergeColumn { column: name.to_owned(), function: MergeFunction::Sum });
     for (name, sql, aggregates) in [("row-wise", ROW_WISE, None), ("grouped", GROUPED, Some(&merge[..]))] {
-        let query =
-            Query { sql, output: "orders", aggregates, inputs: &inputs, topics: &[], key_format: KeyFormat::Text };
+        let (key_format, keys) = (KeyFormat::Text, Keys::default());
+        let query = Query { sql, output: "orders", aggregates, inputs: &inputs, topics: &[], key_format, keys: &keys };
         let planned = plan(&query).expect("the statement is right");
         let schema = InputSchema::new(planned.reads().to_vec(), None);
         let targets: Vec<ColumnType> = planned.outputs().iter().map(|output| output.ty.clone()).collect();

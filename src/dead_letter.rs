@@ -1,5 +1,6 @@
 //! A record that cannot be stored, kept as it came with the reason.
 
+use crate::privacy::Privacy;
 use crate::records::Record;
 
 /// Where a record failed.
@@ -37,7 +38,8 @@ pub struct Fault {
     pub column: Option<String>,
 }
 
-/// One row of `tidegate_dead_letters`: the original bytes with where they came from and what is wrong with them.
+/// One row of `tidegate_dead_letters`: the original bytes with where they came from and what is wrong with them. With
+/// `[privacy]` the bytes are hidden (`privacy.rs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     pub topic: String,
@@ -54,8 +56,9 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub fn new(record: Record<'_>, fault: Fault) -> Self {
-        Self {
+    /// `privacy`: of the pipeline, which decides what is kept of the record.
+    pub fn new(record: Record<'_>, fault: Fault, privacy: Option<&Privacy>) -> Self {
+        let letter = Self {
             topic: record.topic().to_owned(),
             partition: record.partition(),
             offset: record.offset(),
@@ -64,6 +67,10 @@ impl DeadLetter {
             value: record.value().map(<[u8]>::to_vec),
             headers: headers_as_json(record),
             fault,
+        };
+        match privacy {
+            Some(privacy) => privacy.protect(letter),
+            None => letter,
         }
     }
 }

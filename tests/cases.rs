@@ -219,7 +219,8 @@ fn a_wrong_file_is_exit_code_2_with_place_and_cure() {
 #[test]
 fn the_cases_of_the_examples_pass() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let output = run(root, &["config/sql.toml", "config/checks.toml", "config/alerts-to-topic.toml"]);
+    let examples = ["config/sql.toml", "config/checks.toml", "config/alerts-to-topic.toml", "config/privacy.toml"];
+    let output = run(root, &examples);
     let told = text_of(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}{}", text_of(&output.stderr));
     assert!(told.contains("orders-sql: ") && told.contains("orders-checked: "), "{told}");

@@ -9,6 +9,7 @@ mod secrets;
 mod values;
 mod wrong;
 mod wrong_merge;
+mod wrong_privacy;
 mod wrong_topics;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ mod checks;
 mod deletes;
 mod errors;
 mod examples;
+mod privacy;
 mod rollups;
 mod rows;
 mod topics;

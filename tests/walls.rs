@@ -59,6 +59,13 @@ fn the_query_engine_is_named_in_transform_alone() {
 }
 
 #[test]
+fn ciphers_are_named_in_one_file() {
+    assert_only_in("use ring::", &["keys.rs"]);
+    assert_only_in(" ring::", &["keys.rs"]);
+    assert_only_in("aes_gcm_siv", &["keys.rs"]);
+}
+
+#[test]
 fn no_stage_imports_another() {
     let stages = ["consume", "decode", "transform", "write", "produce"];
     for (name, text) in sources() {
@@ -80,6 +87,8 @@ fn what_travels_knows_no_stage() {
         "inbox.rs",
         "types.rs",
         "dead_letter.rs",
+        "keys.rs",
+        "privacy.rs",
         "retry.rs",
         "outbox.rs",
     ];

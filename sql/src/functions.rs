@@ -197,6 +197,11 @@ pub fn not_deterministic(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Is its result another each time, by intent?
+pub fn varies(name: &str) -> bool {
+    name == "encrypt"
+}
+
 pub fn is_aggregate(name: &str) -> bool {
     const NAMES: &[&str] = &[
         "any_value",

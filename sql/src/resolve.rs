@@ -262,6 +262,10 @@ impl Resolver<'_> {
             let message = format!("{name}() would give another result when a batch is done again");
             return self.refuse(place, message, cure);
         }
+        if functions::varies(&name) && self.clause != Clause::Select {
+            let message = format!("{name} gives another text each time, so nothing is compared or grouped by it");
+            return self.refuse(place, message, format!("use {name}_deterministic or hash"));
+        }
         if functions::is_aggregate(&name) {
             return self.misplaced_aggregate(place, &name);
         }

@@ -242,6 +242,8 @@ impl Typer<'_> {
         ];
         let text = starts.iter().fold(text, |text, start| text.strip_prefix(start).unwrap_or(text));
         if let Some((message, cure)) = text.split_once('\t') {
+            // What refuses the arguments' types is told with words of the engine before it.
+            let message = message.rsplit_once("Error during planning: ").map_or(message, |(_, message)| message);
             return (message.to_owned(), cure.to_owned());
         }
         match culprit {

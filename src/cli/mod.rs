@@ -6,6 +6,7 @@ mod demo;
 mod health;
 mod logging;
 mod migrate;
+mod panics;
 mod plan;
 mod produce;
 mod run;
@@ -49,6 +50,7 @@ pub(crate) const CONFIGURATION_WRONG: u8 = 2;
 
 /// Runs the command that the process was called with.
 pub fn main() -> ExitCode {
+    panics::install();
     let cli = Cli::parse();
     let environment = Environment::of_process();
     let context = Context { daemon_file: cli.config, environment };

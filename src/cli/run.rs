@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -42,6 +43,9 @@ impl Run {
         let (pipelines, warnings) = config::load_pipelines_with_warnings(&self.files, &context.environment)?;
         // All mistakes of all statements, before anything is connected.
         Problems::of(pipelines.iter().map(Queries::plan))?;
+        if pipelines.iter().any(|pipeline| pipeline.privacy.is_some() || pipeline.keys.ids().next().is_some()) {
+            no_core_dumps();
+        }
         logging::install(&daemon.log)?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let supervision = Supervision {
@@ -70,6 +74,11 @@ async fn run(daemon: Daemon, pipelines: Vec<Pipeline>, supervision: Supervision)
     let ending = supervise(pipelines, &statuses, supervision, stop).await;
     tracing::info!(code = ending.exit_code(), "ended: {ending:?}");
     Ok(ending)
+}
+
+/// A core dump would hold keys and records in clear. Without the right to say so there is the operator's own limit.
+fn no_core_dumps() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// The listener of the status pages, or why there is none.

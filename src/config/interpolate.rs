@@ -5,6 +5,8 @@ use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::keys;
+
 use super::environment::Environment;
 use super::parse::reason;
 use super::problem::printable;
@@ -22,6 +24,8 @@ pub struct Context<'a> {
     pub folder: &'a Path,
     /// The text is a URL: what is put into it is percent-encoded.
     pub url: bool,
+    /// The text is a key of `[keys]`, by its path there.
+    pub key: Option<&'a str>,
 }
 
 /// What stands in for a value that is not there, where nobody will connect with it.
@@ -63,7 +67,11 @@ pub fn expand(text: &str, context: &Context<'_>) -> Result<Option<String>, Vec<F
             Ok(value) if context.url && !whole => expanded.extend(utf8_percent_encode(&value, IN_URL)),
             Ok(value) => expanded.push_str(&value),
             Err(_) if context.environment.has_placeholders() => {
-                expanded.push_str(if context.url && whole { PLACEHOLDER_URL } else { PLACEHOLDER });
+                expanded.push_str(&match context {
+                    Context { url: true, .. } if whole => PLACEHOLDER_URL.into(),
+                    Context { key: Some(path), .. } => keys::placeholder(path),
+                    _ => PLACEHOLDER.to_owned(),
+                });
             }
             Err(fault) => faults.push(fault),
         }
@@ -143,7 +151,7 @@ mod tests {
 
     fn expanded(text: &str, url: bool) -> Result<Option<String>, Vec<Fault>> {
         let environment = Environment::from_iter([("A", "a"), ("HARD", "@:/?#% \n€"), ("EMPTY", ""), ("NUL", "x\0y")]);
-        expand(text, &Context { environment: &environment, folder: Path::new("/nowhere"), url })
+        expand(text, &Context { environment: &environment, folder: Path::new("/nowhere"), url, key: None })
     }
 
     #[test]

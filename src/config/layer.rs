@@ -7,6 +7,7 @@ use ::config::{Config, ConfigError, Map, Source, Value, ValueKind};
 use super::environment::{Environment, PREFIX};
 use super::kafka;
 use super::parse::variable_origin;
+use super::private::RawPrivacy;
 use super::problem::{Place, Problem, Problems, Rule, nearest, printable};
 use super::raw::{RawBatch, RawErrors, RawHttp, RawLimits, RawLog, RawSink, RawSource, RawTable, SECTIONS};
 use super::read::Section;
@@ -125,6 +126,7 @@ fn section(path: &[&str]) -> Option<(Scope, Keys)> {
         ["sink"] => (Scope::Pipeline, keys(RawSink::KEYS, RawSink::LATER)),
         ["sink", "batch"] => (Scope::Pipeline, keys(RawBatch::KEYS, RawBatch::LATER)),
         ["errors"] => (Scope::Pipeline, keys(RawErrors::KEYS, RawErrors::LATER)),
+        ["privacy"] => (Scope::Pipeline, keys(RawPrivacy::KEYS, RawPrivacy::LATER)),
         ["http"] => (Scope::Daemon, keys(RawHttp::KEYS, RawHttp::LATER)),
         ["log"] => (Scope::Daemon, keys(RawLog::KEYS, RawLog::LATER)),
         ["limits"] => (Scope::Daemon, keys(RawLimits::KEYS, RawLimits::LATER)),
@@ -183,7 +185,7 @@ fn is_section(segments: &[&str]) -> bool {
 /// The nearest variable that sets something.
 fn near(name: &str) -> Option<String> {
     let names = SECTIONS.iter().filter(|(section, _)| {
-        !["", "tidegate.toml", "source.columns", "check", "topic", "test", "test.input"].contains(section)
+        !["", "tidegate.toml", "source.columns", "check", "topic", "keys.<id>", "test", "test.input"].contains(section)
     });
     let all: Vec<String> = names
         .flat_map(|(section, keys)| {

@@ -16,6 +16,7 @@ mod load;
 mod merge;
 mod node;
 mod parse;
+mod private;
 mod problem;
 mod raw;
 mod read;
@@ -35,6 +36,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::keys::Keys;
+use crate::privacy::Privacy;
 use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
@@ -81,6 +84,10 @@ pub struct Pipeline {
     /// Where derived events go.
     pub topics: Vec<Topic>,
     pub errors: Errors,
+    /// What `hash` and `encrypt` may name.
+    pub keys: Keys,
+    /// Do the records hold private columns?
+    pub privacy: Option<Privacy>,
     /// What `tidegate test` runs.
     pub cases: Vec<Case>,
 }

@@ -114,7 +114,8 @@ impl Builder<'_> {
             Place::Text { file, .. } | Place::File(file) => file.parent().unwrap_or(Path::new("")),
             Place::Variable(_) | Place::Nowhere => Path::new(""),
         };
-        let context = Context { environment: self.environment, folder, url: path == "sink.url" };
+        let context =
+            Context { environment: self.environment, folder, url: path == "sink.url", key: path.strip_prefix("keys.") };
         let text = match interpolate::expand(&text, &context) {
             Ok(expanded) => expanded.unwrap_or(text),
             Err(faults) => {

@@ -8,6 +8,7 @@ use super::columns::{Columns, RawColumn};
 use super::kafka::Properties;
 use super::merge::MergeColumns;
 use super::node::Node;
+use super::private::{NamedKeys, RawKey, RawPrivacy};
 use super::problem::Problems;
 use super::read::{Given, Read, Section, Setting, choices, section, sections};
 use super::rules::RawCheck;
@@ -44,14 +45,16 @@ pub struct RawPipeline {
     pub topic: Setting<Vec<Given<RawTopic>>>,
     /// What is done about records that cannot be written.
     pub errors: Setting<RawErrors>,
+    /// Keys that hide private values, each as its own `[keys.<id>]` (docs/privacy.md).
+    pub keys: Setting<NamedKeys>,
+    /// Which columns are private, and what dead letters keep of their records.
+    pub privacy: Setting<RawPrivacy>,
     /// Cases for `tidegate test`, each as its own `[[test]]` (docs/testing.md).
     pub test: Setting<Vec<Given<RawCase>>>,
 }
 
-section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, test } later {
+section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, keys, privacy, test } later {
     "lookup" => "remove it; join in the database, by a view over the table",
-    "keys" => "remove it; hash or encrypt where the records are produced",
-    "privacy" => "remove it; leave the column out of the table: undeclared fields are not stored",
 });
 
 /// Where the records come from.
@@ -349,6 +352,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawCheck::NAME, RawCheck::KEYS),
     (RawTopic::NAME, RawTopic::KEYS),
     (RawErrors::NAME, RawErrors::KEYS),
+    (RawKey::NAME, RawKey::KEYS),
+    (RawPrivacy::NAME, RawPrivacy::KEYS),
     (RawCase::NAME, RawCase::KEYS),
     (RawCaseRecord::NAME, RawCaseRecord::KEYS),
     (RawDaemon::NAME, RawDaemon::KEYS),

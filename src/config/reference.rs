@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::cases::{RawCase, RawCaseRecord};
 use super::columns::RawColumn;
+use super::private::{RawKey, RawPrivacy};
 use super::raw::{
     RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable, RawTopic,
 };
@@ -56,6 +57,8 @@ pub fn reference() -> String {
     section::<RawCheck>(&mut page, "### `[[check]]`", &pipeline, definition(&pipeline, "Check"));
     section::<RawTopic>(&mut page, "### `[[topic]]`", &pipeline, definition(&pipeline, "Topic"));
     section::<RawErrors>(&mut page, "### `[errors]`", &pipeline, definition(&pipeline, "Errors"));
+    section::<RawKey>(&mut page, "### `[keys.<id>]`", &pipeline, definition(&pipeline, "Key"));
+    section::<RawPrivacy>(&mut page, "### `[privacy]`", &pipeline, definition(&pipeline, "Privacy"));
     section::<RawCase>(&mut page, "### `[[test]]`", &pipeline, definition(&pipeline, "Test"));
     let record = "### `input` of a `[[test]]`";
     section::<RawCaseRecord>(&mut page, record, &pipeline, definition(&pipeline, "TestRecord"));

@@ -16,7 +16,8 @@ impl Conditions {
         let mut conditions = Vec::with_capacity(pipeline.checks.len());
         for check in &pipeline.checks {
             let key_format = pipeline.source.key_format;
-            match transform::condition(&Asked { name: &check.name, sql: &check.sql.text, inputs, key_format }) {
+            let keys = &pipeline.keys;
+            match transform::condition(&Asked { name: &check.name, sql: &check.sql.text, inputs, key_format, keys }) {
                 Ok(condition) => conditions.push(condition),
                 Err(mistakes) => mistakes.into_iter().for_each(|SqlProblem { line, column, message, cure }| {
                     let what = format!("check {}: {message}", check.name);

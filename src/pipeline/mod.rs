@@ -11,6 +11,7 @@ mod claims;
 mod coordinator;
 mod identity;
 mod lane;
+mod private;
 mod queries;
 mod rehearsal;
 mod stages;

@@ -37,7 +37,8 @@ impl Queries {
         let topics = pipeline.source.topics.names();
         let mut plan = |kind: &str, name: &str, sql: &Sql, aggregates: Option<&[MergeColumn]>| {
             let key_format = pipeline.source.key_format;
-            let query = Query { sql: &sql.text, output: name, aggregates, inputs: &inputs, topics, key_format };
+            let keys = &pipeline.keys;
+            let query = Query { sql: &sql.text, output: name, aggregates, inputs: &inputs, topics, key_format, keys };
             let told = |mistake: SqlProblem| {
                 let place = sql.place_of(mistake.line, mistake.column);
                 let what = format!("{kind} {name}: {}", mistake.message);
@@ -96,7 +97,8 @@ impl Queries {
             keys: prepared.tables.iter().map(key).collect(),
             types: prepared.targets.clone(),
         };
-        self.fix(pipeline, &targets)
+        let stages = self.fix(pipeline, &targets)?;
+        super::private::check(pipeline, &stages.input).map(|()| stages)
     }
 
     /// Fixes the statements to what the file alone says: their own types, and the keys that it names.
@@ -130,6 +132,8 @@ impl Queries {
         let mut columns = targets.input.columns.clone();
         for ((key, table), query) in targets.keys.iter().zip(&pipeline.tables).zip(&self.statements) {
             let Some(query) = query else { continue };
+            let varying = key.iter().filter_map(|column| query.varies(*column));
+            problems.extend(varying.map(|mistake| sentence("table", &table.name, table.sql.as_ref(), &mistake)));
             if table.deletes != Deletes::Ignore
                 && let Err(mistake) = query.deletable(key)
             {
@@ -138,6 +142,9 @@ impl Queries {
             read(&mut columns, query, key);
         }
         for (topic, (query, shape)) in pipeline.topics.iter().zip(&self.topics) {
+            let is_key = |index: &usize| topic.key.contains(&query.outputs()[*index].name);
+            let varying = (0..query.outputs().len()).filter(is_key).filter_map(|column| query.varies(column));
+            problems.extend(varying.map(|mistake| sentence("topic", &topic.name, Some(&topic.sql), &mistake)));
             let key = shape.tombstone_key();
             if shape.sends_tombstones()
                 && let Err(mistake) = query.deletable(key)

@@ -229,11 +229,12 @@ impl Store {
         if let Some((index, fault)) = &shaped.stopped {
             return Err(stopped_by(piece, *index, fault, STOPPED_BY_CHECK));
         }
+        let privacy = self.context.pipeline.privacy.as_ref();
+        let dead_letter = |(index, fault): &&(u32, Fault)| {
+            DeadLetter::new(piece.records.get(*index as usize), fault.clone(), privacy)
+        };
         let dead_letters: Vec<DeadLetter> = match policy {
-            BadRecords::DeadLetter => faults
-                .iter()
-                .map(|(index, fault)| DeadLetter::new(piece.records.get(*index as usize), fault.clone()))
-                .collect(),
+            BadRecords::DeadLetter => faults.iter().map(dead_letter).collect(),
             BadRecords::Skip | BadRecords::Stop => Vec::new(),
         };
         let tables =

@@ -5,6 +5,7 @@ use arrow_array::cast::AsArray;
 
 use crate::config::{Filtered, KeyFormat};
 use crate::dead_letter::Fault;
+use crate::keys::Keys;
 use crate::rows::{InputColumn, InputSchema, Rows};
 use crate::types::ColumnType;
 
@@ -25,6 +26,8 @@ pub struct Asked<'a> {
     /// `[source.columns]`, every one with its type.
     pub inputs: &'a [InputColumn],
     pub key_format: KeyFormat,
+    /// What `hash` and `encrypt` may name.
+    pub keys: &'a Keys,
 }
 
 /// A condition that is well-formed and typed.
@@ -67,6 +70,7 @@ pub fn condition(asked: &Asked<'_>) -> Result<Condition, Vec<SqlProblem>> {
         inputs: asked.inputs,
         topics: &[],
         key_format: asked.key_format,
+        keys: asked.keys,
     };
     let plan = plan(&query).map_err(|mut problems| {
         problems.iter_mut().for_each(|problem| within(asked.sql, problem));

@@ -31,6 +31,7 @@ mod tests;
 
 use crate::config::{Filtered, KeyFormat, MergeColumn};
 use crate::dead_letter::Fault;
+use crate::keys::Keys;
 use crate::rows::{InputColumn, OutputColumn, Rows};
 
 pub use compile::Transform;
@@ -53,6 +54,8 @@ pub struct Query<'a> {
     pub topics: &'a [String],
     /// Decides the type of `_key`: bytes or text.
     pub key_format: KeyFormat,
+    /// What `hash` and `encrypt` may name.
+    pub keys: &'a Keys,
 }
 
 /// A batch after the statement.

@@ -56,7 +56,7 @@ pub fn plan(query: &Query) -> Result<Plan, Vec<SqlProblem>> {
         pseudo.push(Arc::new(kinds::field(OPERATION, &ColumnType::Text)));
     }
     let merged: Option<Vec<MergedColumn>> = query.aggregates.map(|columns| columns.iter().map(merged_column).collect());
-    let functions = functions::all();
+    let functions = functions::all(query.keys);
     let request = Request {
         sql: query.sql,
         output: query.output,
@@ -180,6 +180,14 @@ impl Plan {
     /// Exactly the inputs that it reads: only these need decoding. Pseudo-columns are among them with their source.
     pub fn reads(&self) -> &[InputColumn] {
         &self.reads
+    }
+
+    /// Does an output differ each time that it is computed, so that no row is found by it?
+    pub fn varies(&self, output: usize) -> Option<SqlProblem> {
+        let output = self.statement.outputs.get(output).filter(|output| output.expr.is_volatile())?;
+        let message =
+            format!("{} is another text each time that it is computed, so no row is found by it", output.name);
+        Some(problem(output, message, "use encrypt_deterministic or hash"))
     }
 
     /// How each output is made, in their order.

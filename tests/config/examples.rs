@@ -25,8 +25,17 @@ fn examples(folder: &str, secrets: &Files) -> Vec<(PathBuf, String)> {
     examples.map(|path| (path.clone(), read(&path).replace("/run/secrets/", &secrets))).collect()
 }
 
+const KEY: &str = "AAgQGCAoMDhASFBYYGhweICIkJigqLC4wMjQ2ODo8Pg=\n";
+const OTHER_KEY: &str = "0b7c1f2e3d4c5b6a798897a6b5c4d3e2f10f1e2d3c4b5a69788796a5b4c3d2e1";
+
 fn secrets() -> Files {
-    Files::new([("db_password", "a@b\n"), ("kafka_password", "x\n"), ("tidegate_token", "t\n")])
+    Files::new([
+        ("db_password", "a@b\n"),
+        ("kafka_password", "x\n"),
+        ("tidegate_token", "t\n"),
+        ("k1", KEY),
+        ("k2", OTHER_KEY),
+    ])
 }
 
 #[test]
@@ -71,8 +80,8 @@ fn the_reference_examples_have_every_option() {
     {
         let text = read(file);
         for option in options(&schema) {
-            let written = [format!("{option} ="), format!("#{option} ="), format!("[{option}]"), format!(".{option}]")];
-            assert!(written.iter().any(|written| text.contains(written.as_str())), "{file} lacks {option}");
+            let forms = [format!("{option} ="), format!("[{option}]"), format!("[{option}."), format!(".{option}]")];
+            assert!(forms.iter().any(|form| text.contains(form.as_str())), "{file} lacks {option}");
         }
     }
 }

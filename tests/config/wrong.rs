@@ -3,6 +3,7 @@
 use tidegate::config::Rule;
 
 use super::wrong_merge::MERGE;
+use super::wrong_privacy::PRIVACY;
 use super::wrong_topics::TOPIC;
 use super::{GOOD, changed, load, told};
 
@@ -25,7 +26,11 @@ const KEYS: &[Case] = &[
     (
         NAME,
         "name = \"orders\"\n▶zzz = 1\n",
-        &["unknown key `zzz`", "allowed: name, source, sink, table, check, topic, errors, test", "remove it"],
+        &[
+            "unknown key `zzz`",
+            "allowed: name, source, sink, table, check, topic, errors, keys, privacy, test",
+            "remove it",
+        ],
     ),
     (URL, "url = \"postgres://db/shop\"\n▶retention = 1\n", &["unknown key `retention` in [sink]"]),
     (TABLE, "[[table]]\nname = \"orders\"\nsql = ▶\" \"\n", &["`table.sql` is empty", "write a SELECT over input"]),
@@ -348,7 +353,7 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, TOPIC, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+    [KEYS, SOURCE, MERGE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

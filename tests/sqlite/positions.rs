@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidegate::config::*;
 use tidegate::dead_letter::{DeadLetter, Fault, Stage};
+use tidegate::keys::Keys;
 use tidegate::lease::Lease;
 use tidegate::offsets::{PartitionLog, TopicPartition};
 use tidegate::retry::Disposition;
@@ -36,6 +37,8 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         checks: Vec::new(),
         topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
+        keys: Keys::default(),
+        privacy: None,
         cases: Vec::new(),
     };
     open(&pipeline, Vec::new())

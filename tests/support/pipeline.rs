@@ -7,6 +7,7 @@ use tidegate::config::{
     BadRecords, BatchLimits, Database, Deletes, Delivery, Errors, Filtered, Missing, Mode, Pipeline, Secret, Sink,
     Table,
 };
+use tidegate::keys::Keys;
 use tidegate::pipeline::{Ending, Supervision, supervise};
 use tidegate::status::Status;
 use tokio::sync::watch;
@@ -53,6 +54,8 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
         checks: Vec::new(),
         topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter },
+        keys: Keys::default(),
+        privacy: None,
         cases: Vec::new(),
     }
 }

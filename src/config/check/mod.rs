@@ -5,6 +5,7 @@ mod columns;
 mod daemon;
 mod default;
 mod merge;
+mod private;
 mod rules;
 mod sink;
 mod source;
@@ -55,6 +56,8 @@ pub fn pipeline(
     };
     let known = cases::Known { sources, tables: tables.as_deref(), topics: topics.as_deref() };
     let cases = cases::cases(&raw.test, known, problems);
+    let keys = private::keys(&raw.keys, literal, problems);
+    let privacy = private::privacy(&raw.privacy, keys.as_ref(), source.as_ref(), tables.as_deref(), problems);
     let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
     Some(Pipeline {
         name: name?,
@@ -65,6 +68,8 @@ pub fn pipeline(
         checks: checks?,
         topics: topics?,
         errors: Errors { bad_records: bad_records.unwrap_or(BadRecords::DeadLetter) },
+        keys: keys?,
+        privacy: privacy?,
         cases: cases?,
     })
 }

@@ -5,10 +5,12 @@
 //! times.rs   windows in microseconds, for all times that a column holds; time zones
 //! lists.rs   what UNNEST takes
 //! texts.rs   padding and repetition, bounded
+//! private.rs masks, keyed hashes, encryption
 //! ```
 
 mod json;
 mod lists;
+mod private;
 mod texts;
 mod times;
 
@@ -22,6 +24,8 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use crate::keys::Keys;
 
 /// A row that a function has no answer for. The sentence holds no value of the row.
 #[derive(Debug, Clone, Copy)]
@@ -139,13 +143,14 @@ fn strings(array: &ArrayRef) -> Result<&StringArray> {
 }
 
 /// All functions of ours.
-pub fn all() -> Vec<Arc<ScalarUDF>> {
+pub fn all(keys: &Keys) -> Vec<Arc<ScalarUDF>> {
     let mut all =
         vec![Own::udf("uuid_text", one_uuid, |_| Ok(Field::new("uuid_text", DataType::Utf8, true)), uuid_text)];
     all.extend(json::functions());
     all.extend(times::functions());
     all.extend(lists::functions());
     all.extend(texts::functions());
+    all.extend(private::functions(keys));
     all
 }
 

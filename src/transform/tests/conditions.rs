@@ -2,12 +2,13 @@
 
 use crate::config::KeyFormat;
 use crate::dead_letter::Stage;
+use crate::keys::Keys;
 use crate::transform::{Asked, Checked, Condition, SqlProblem, condition};
 
 use super::{Order, columns, decoded, delete, order};
 
 fn planned(sql: &str) -> Result<Condition, Vec<SqlProblem>> {
-    condition(&Asked { name: "rule", sql, inputs: &columns(), key_format: KeyFormat::Json })
+    condition(&Asked { name: "rule", sql, inputs: &columns(), key_format: KeyFormat::Json, keys: &Keys::default() })
 }
 
 fn check(sql: &str, orders: &[Order]) -> Checked {

@@ -5,6 +5,7 @@ mod errors;
 mod expressions;
 mod merge;
 mod mistakes;
+mod private;
 mod properties;
 mod rows;
 
@@ -178,7 +179,8 @@ pub fn planned(sql: &str) -> Result<Plan, Vec<SqlProblem>> {
 pub fn planned_as(sql: &str, aggregates: Option<&[MergeColumn]>) -> Result<Plan, Vec<SqlProblem>> {
     let inputs = columns();
     let topics = ["orders".to_owned(), "returns".to_owned()];
-    plan(&Query { sql, output: "shop", aggregates, inputs: &inputs, topics: &topics, key_format: KeyFormat::Json })
+    let (key_format, keys) = (KeyFormat::Json, private::keys());
+    plan(&Query { sql, output: "shop", aggregates, inputs: &inputs, topics: &topics, key_format, keys: &keys })
 }
 
 /// Runs a statement over records; its results keep their own types.
