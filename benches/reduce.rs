@@ -59,6 +59,7 @@ fn plan(key: &[usize], missing: Missing, version: Option<usize>) -> TablePlan {
         deletes: DeletePlan::Hard,
         version,
         missing,
+        replace: None,
         merge: Vec::new(),
     }
 }

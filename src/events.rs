@@ -186,6 +186,8 @@ pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_letter
         let labels = [("pipeline", pipeline.to_owned()), ("table", table.to_owned()), ("outcome", outcome.to_owned())];
         counter!("tidegate_rows_total", &labels).increment(rows);
     }
+    let labels = [("pipeline", pipeline.to_owned()), ("table", table.to_owned())];
+    counter!("tidegate_replaced_rows_total", &labels).increment(counts.replaced);
 }
 
 /// Events are in their topic, and the batch that they come from is committed.

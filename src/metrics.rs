@@ -28,6 +28,12 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered.",
     ),
     (
+        "tidegate_replaced_rows_total",
+        Kind::Counter,
+        Appears::FirstBatch,
+        "Stored rows that `replace` deleted because their parent came again, by pipeline and table.",
+    ),
+    (
         "tidegate_events_total",
         Kind::Counter,
         Appears::FirstBatch,

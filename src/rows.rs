@@ -15,6 +15,9 @@ pub enum Operation {
     Upsert,
     /// The row with this key is gone. Only the columns that the record's key gave hold values.
     Delete,
+    /// The stored rows of this parent key are gone, before the rows of the same record that follow. Only the columns that
+    /// `replace` names hold values.
+    Replace,
 }
 
 /// A batch of rows of one version of the input schema.
@@ -44,7 +47,11 @@ impl Rows {
 
     /// The rows whose record `is_out` does not name.
     pub fn without_origins(&self, is_out: impl Fn(u32) -> bool) -> Self {
-        let kept: BooleanBuffer = self.origins.iter().map(|origin| !is_out(*origin)).collect();
+        self.only(&self.origins.iter().map(|origin| !is_out(*origin)).collect())
+    }
+
+    /// The rows whose bits are set.
+    pub fn only(&self, kept: &BooleanBuffer) -> Self {
         let keep = |index: &usize| kept.value(*index);
         let batch = arrow_select::filter::filter_record_batch(&self.batch, &BooleanArray::new(kept.clone(), None))
             .expect("the filter is as long as the batch");
@@ -56,6 +63,11 @@ impl Rows {
             timestamps: (0..self.timestamps.len()).filter(keep).map(|row| self.timestamps[row]).collect(),
             presence: self.presence.iter().map(|bits| bits.as_ref().map(filter_bits)).collect(),
         }
+    }
+
+    /// How many rows a table is asked to take: all but those that stand for a parent key.
+    pub fn produced(&self) -> usize {
+        self.operations.iter().filter(|operation| **operation != Operation::Replace).count()
     }
 
     pub fn is_present(&self, column: usize, row: usize) -> bool {

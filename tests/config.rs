@@ -10,6 +10,7 @@ mod values;
 mod wrong;
 mod wrong_merge;
 mod wrong_privacy;
+mod wrong_replace;
 mod wrong_topics;
 
 use std::path::{Path, PathBuf};

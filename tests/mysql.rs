@@ -115,6 +115,7 @@ pub async fn plan(session: &mut MySqlSession, table: &str, mode: Mode, key: &[&s
         deletes: DeletePlan::Ignore,
         version: None,
         missing: Missing::Null,
+        replace: None,
         merge: Vec::new(),
     }
 }

@@ -150,6 +150,7 @@ fn plan_of(table: CatalogTable, mode: Mode) -> TablePlan {
         deletes: DeletePlan::Ignore,
         version: None,
         missing: Missing::Null,
+        replace: None,
         merge: Vec::new(),
     }
 }

@@ -88,6 +88,7 @@ async fn plan(session: &mut SqliteSession, table: &str, mode: Mode) -> TablePlan
         deletes: DeletePlan::Hard,
         version: None,
         missing: Missing::Null,
+        replace: None,
         merge: Vec::new(),
     }
 }

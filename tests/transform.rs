@@ -6,6 +6,7 @@ mod deletes;
 mod errors;
 mod examples;
 mod privacy;
+mod replace;
 mod rollups;
 mod rows;
 mod topics;

@@ -44,6 +44,9 @@ struct PlannedTable {
     /// Empty: none, or not known without the database.
     key: Vec<String>,
     deletes: Option<String>,
+    /// The columns whose stored rows a record's rows replace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replace: Vec<String>,
     columns: Vec<PlannedColumn>,
     /// The table's columns that nothing fills, each with what it gets.
     unfilled: Vec<Unfilled>,
@@ -121,6 +124,7 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
                 mode: mode(table.mode),
                 key: table.key.clone(),
                 deletes: None,
+                replace: table.replace.clone(),
                 columns: steps.unwrap_or_else(|| Step::declared(pipeline)).iter().map(sql_side).collect(),
                 unfilled: Vec::new(),
             },
@@ -160,11 +164,16 @@ fn with_table(prepared: &Prepared, index: usize, steps: Option<&[Step]>) -> Plan
     PlannedTable {
         table: plan.table.full_name(),
         mode: mode(plan.mode),
-        key: plan.key.iter().map(|column| plan.columns[*column].column.name.clone()).collect(),
+        key: names(plan, &plan.key),
         deletes: Some(deletes(&plan.deletes)),
+        replace: plan.replace.iter().flat_map(|replace| names(plan, &replace.columns)).collect(),
         columns: columns.collect(),
         unfilled: unfilled(plan),
     }
+}
+
+fn names(plan: &TablePlan, columns: &[usize]) -> Vec<String> {
+    columns.iter().map(|column| plan.columns[*column].column.name.clone()).collect()
 }
 
 /// What of a result's type the column's cannot hold.
@@ -236,7 +245,11 @@ impl PlannedTable {
     fn print(&self) {
         let key = if self.key.is_empty() { String::new() } else { format!(", key {}", self.key.join(", ")) };
         let deletes = self.deletes.as_ref().map(|deletes| format!(", deletes {deletes}")).unwrap_or_default();
-        println!("\n  table {} ({}{key}{deletes})", self.table, self.mode);
+        let replace = match self.replace.as_slice() {
+            [] => String::new(),
+            columns => format!(", replace {}", columns.join(", ")),
+        };
+        println!("\n  table {} ({}{key}{deletes}{replace})", self.table, self.mode);
         let mut rows = vec![["input", "sql", "result", "column", "may be lost"].map(str::to_owned)];
         for column in &self.columns {
             let stored = match (&column.column, &column.native) {

@@ -274,6 +274,8 @@ pub struct Table {
     /// What makes the rows out of the input; `None`: the record's fields go to the columns of the same names.
     pub sql: Option<Sql>,
     pub filtered: Filtered,
+    /// The columns whose stored rows a record's rows replace; empty: none do.
+    pub replace: Vec<String>,
     /// With [`Mode::Merge`]: what each column that is not in the key does, in the file's order.
     pub merge: Vec<MergeColumn>,
 }

@@ -186,6 +186,10 @@ pub struct RawTable {
     /// What becomes of the row of a record that the WHERE of `sql` leaves out.
     #[schemars(extend("default" = "ignore"))]
     pub filtered: Setting<Filtered>,
+    /// For a table of unnested children: before the rows of a record are inserted, the stored rows that have the same
+    /// values in these columns (the parent's key) are deleted, in the same transaction. See docs/sql.md.
+    #[schemars(extend("examples" = [["order_id"]]))]
+    pub replace: Setting<List>,
     /// With mode `merge`: what each column outside the key does with a record's value. `sum`, `count`, `min`, `max`,
     /// `bit_or`, `json_merge` (RFC 7396), or `{ last = { by = "event_time" } }` and `{ first = { by = .. } }`: the value
     /// with the highest or lowest order, which is kept in the column `by`. A null changes nothing.
@@ -193,7 +197,7 @@ pub struct RawTable {
     pub merge: Setting<MergeColumns>,
 }
 
-section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, merge } later {
+section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, replace, merge } later {
     "create" => "remove it and create the table in the database first",
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
     "retention" => "remove it; delete old rows by a job of the database",

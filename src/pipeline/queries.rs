@@ -35,10 +35,11 @@ impl Queries {
             declared.iter().filter_map(|column| Some(column.input(column.ty.clone()?))).collect();
         let conditions = Conditions::plan(pipeline, &inputs, &mut problems);
         let topics = pipeline.source.topics.names();
-        let mut plan = |kind: &str, name: &str, sql: &Sql, aggregates: Option<&[MergeColumn]>| {
+        let mut plan = |kind: &str, name: &str, sql: &Sql, aggregates: Option<&[MergeColumn]>, replace: &[String]| {
             let key_format = pipeline.source.key_format;
             let keys = &pipeline.keys;
-            let query = Query { sql: &sql.text, output: name, aggregates, inputs: &inputs, topics, key_format, keys };
+            let inputs = &inputs;
+            let query = Query { sql: &sql.text, output: name, aggregates, replace, inputs, topics, key_format, keys };
             let told = |mistake: SqlProblem| {
                 let place = sql.place_of(mistake.line, mistake.column);
                 let what = format!("{kind} {name}: {}", mistake.message);
@@ -48,11 +49,11 @@ impl Queries {
         };
         let table = |table: &Table| {
             let aggregates = (table.mode == Mode::Merge).then_some(table.merge.as_slice());
-            plan("table", &table.name, table.sql.as_ref()?, aggregates)
+            plan("table", &table.name, table.sql.as_ref()?, aggregates, &table.replace)
         };
         let statements = pipeline.tables.iter().map(table).collect();
         let plans: Vec<_> =
-            pipeline.topics.iter().map(|topic| (topic, plan("topic", &topic.name, &topic.sql, None))).collect();
+            pipeline.topics.iter().map(|topic| (topic, plan("topic", &topic.name, &topic.sql, None, &[]))).collect();
         let shape = |(topic, plan): (&Topic, Option<Plan>)| {
             let plan = plan?;
             let shape = EventShape::new(topic, plan.outputs()).map_err(|name| {
@@ -91,7 +92,10 @@ impl Queries {
     /// # Errors
     /// Every problem, as a sentence with its cure.
     pub fn compile(&self, pipeline: &Pipeline, prepared: &Prepared) -> Result<Stages, Vec<String>> {
-        let key = |plan: &TablePlan| plan.key.iter().map(|column| plan.columns[*column].input).collect();
+        let key = |plan: &TablePlan| {
+            let columns = plan.replace.as_ref().map_or(&plan.key, |replace| &replace.columns);
+            columns.iter().map(|column| plan.columns[*column].input).collect()
+        };
         let targets = Targets {
             input: &prepared.input,
             keys: prepared.tables.iter().map(key).collect(),
@@ -116,7 +120,8 @@ impl Queries {
         let key = |(table, query): (&Table, &Option<Plan>)| {
             let outputs = query.as_ref().map_or(&[][..], Plan::outputs);
             let index = |name: &String| outputs.iter().position(|output| output.name == *name);
-            table.key.iter().filter_map(index).collect()
+            let columns = if table.replace.is_empty() { &table.key } else { &table.replace };
+            columns.iter().filter_map(index).collect()
         };
         let types = |plan: &Plan| plan.outputs().iter().map(|output| output.ty.clone()).collect();
         let targets = Targets {
@@ -196,7 +201,7 @@ impl Queries {
 struct Targets<'a> {
     /// What the tables without SQL need decoded.
     input: &'a InputSchema,
-    /// Per table: the columns of its statement that are its key.
+    /// Per table: the columns of its statement that are its key; with `replace` its parent's.
     keys: Vec<Vec<usize>>,
     /// Per table: the type that each column of its statement must have; `None` without SQL.
     types: Vec<Option<Vec<ColumnType>>>,

@@ -118,6 +118,7 @@ impl Rehearsal {
         };
         let bad: BTreeMap<u32, Fault> = shaped.bad.into_iter().chain(refused).collect();
         let tables = shaped.tables.into_iter().zip(&pipeline.tables).map(|(shape, table)| match table.deletes {
+            _ if !table.replace.is_empty() => parents_as_deletes(&shape.rows),
             Deletes::Ignore => without_deletes(&shape.rows),
             Deletes::Hard | Deletes::Soft(_) => shape.rows,
         });
@@ -146,4 +147,16 @@ fn without_deletes(rows: &Arc<Rows>) -> Arc<Rows> {
         true => rows.clone(),
         false => Arc::new(rows.without_origins(|origin| deleting.contains(&origin))),
     }
+}
+
+/// A parent that has rows shows in them; one without is a delete of what it had.
+fn parents_as_deletes(rows: &Arc<Rows>) -> Arc<Rows> {
+    let is_alone = |row: usize| rows.origins.get(row + 1) != Some(&rows.origins[row]);
+    let is_kept: Vec<bool> =
+        (0..rows.len()).map(|row| rows.operations[row] != Operation::Replace || is_alone(row)).collect();
+    let mut rows = rows.only(&is_kept.into());
+    for operation in rows.operations.iter_mut().filter(|operation| **operation == Operation::Replace) {
+        *operation = Operation::Delete;
+    }
+    Arc::new(rows)
 }

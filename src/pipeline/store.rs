@@ -281,7 +281,7 @@ impl Store {
         let (durable, delivered) = stored;
         let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
         for ((plan, shape), counts) in tables.zip(durable.counts()) {
-            debug_assert_eq!(counts.total(), shape.rows.len() as u64, "every row of a batch has one outcome");
+            debug_assert_eq!(counts.total(), shape.rows.produced() as u64, "every row of a batch has one outcome");
             let counts = RowCounts { filtered: shape.filtered, ignored: counts.ignored + shape.ignored, ..*counts };
             let dead_lettered = match pipeline.errors.bad_records {
                 BadRecords::DeadLetter => shaped.taken_out,

@@ -121,7 +121,7 @@ impl EventShape {
         let render = || {
             let value = match rows.operations[row] {
                 Operation::Upsert => Some(self.value(&rows.batch, row)?),
-                Operation::Delete => None,
+                Operation::Delete | Operation::Replace => None,
             };
             Ok(Event { key: self.key(&rows.batch, row)?, value, headers: self.headers(&rows.batch, row)? })
         };

@@ -39,6 +39,10 @@ pub struct Transform {
     pub(super) filtered: Filtered,
     /// Does the target merge, so that deletes are of no use to it?
     pub(super) merges: bool,
+    /// Do the rows of a record replace those that are stored for its parent?
+    pub(super) replaces: bool,
+    /// Do deletes reach the table?
+    pub(super) deletes: bool,
     pub(super) grouped: bool,
     pub(super) schema: SchemaRef,
 }
@@ -84,7 +88,9 @@ impl Plan {
         }));
         let after_unnest = Arc::new(Schema::new(fields));
         let mut problems = Vec::new();
-        if filtered == Filtered::Delete && (self.statement.grouped || !self.statement.unnests.is_empty()) {
+        let replaces = !self.replace.is_empty();
+        let is_many = self.statement.grouped || !self.statement.unnests.is_empty() && !replaces;
+        if filtered == Filtered::Delete && is_many {
             let message = "filtered = \"delete\" needs one row per record, and this SELECT gives others".to_owned();
             let cure = "set filtered = \"ignore\"".to_owned();
             problems.push(SqlProblem { line: 1, column: 1, message, cure });
@@ -107,7 +113,7 @@ impl Plan {
                     passes: passed(&output.expr, &self.reads)
                         .and_then(|read| self.reads.iter().position(|column| column.name == read.name))
                         .map(|read| scan[read]),
-                    is_key: key.contains(&index),
+                    is_key: key.contains(&index) || self.replace.contains(&index),
                     aggregate: output.aggregate,
                     convert,
                     place,
@@ -145,6 +151,8 @@ impl Plan {
             outputs,
             filtered,
             merges: self.merges,
+            replaces,
+            deletes: !key.is_empty(),
             grouped: self.statement.grouped,
             schema,
         })

@@ -64,6 +64,7 @@ pub fn condition(asked: &Asked<'_>) -> Result<Condition, Vec<SqlProblem>> {
     // On lines of its own, so that a comment in it ends before the parenthesis.
     let sql = format!("SELECT (\n{}\n) AS {RESULT} FROM input", asked.sql);
     let query = Query {
+        replace: &[],
         sql: &sql,
         output: asked.name,
         aggregates: None,

@@ -4,6 +4,7 @@
 //! plan.rs       text and typed columns -> a plan, or every mistake in it; pure
 //! compile.rs    a plan, the decoder's schema and the target's types -> what runs
 //! run.rs        one batch: WHERE, UNNEST, results; bad records are found by halving
+//! replace.rs    the columns by which a record's rows replace the stored ones
 //! aggregate.rs  GROUP BY: the batch's part of each group
 //! condition.rs  a check's condition: a statement with one result
 //! convert.rs    results into the target's types, checked
@@ -25,6 +26,7 @@ mod faults;
 mod functions;
 mod kinds;
 mod plan;
+mod replace;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,8 @@ pub struct Query<'a> {
     pub output: &'a str,
     /// `mode = "merge"`: the function of each column that is not key.
     pub aggregates: Option<&'a [MergeColumn]>,
+    /// The columns by which the rows of a record replace the stored ones; empty: they do not.
+    pub replace: &'a [String],
     /// `[source.columns]`, every one with its type.
     pub inputs: &'a [InputColumn],
     /// The topics by their names: each may stand after FROM, for its own records; `input` is the records of all.

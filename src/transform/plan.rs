@@ -23,6 +23,8 @@ pub struct Plan {
     pub(super) has_operation: bool,
     pub(super) outputs: Vec<OutputColumn>,
     pub(super) reads: Vec<InputColumn>,
+    /// Indexes into `outputs`: the parent's key, whose stored rows go before a record's rows come.
+    pub(super) replace: Vec<usize>,
 }
 
 /// One output of a statement.
@@ -85,7 +87,8 @@ pub fn plan(query: &Query) -> Result<Plan, Vec<SqlProblem>> {
         .collect();
     let outputs = statement.outputs.iter().map(|output| output_column(output, &reads)).collect::<Result<_, _>>()?;
     let has_operation = is_free(OPERATION) && used.contains(OPERATION);
-    Ok(Plan { statement, has_operation, merges: query.aggregates.is_some(), outputs, reads })
+    let replace = super::replace::outputs(&statement, query.replace)?;
+    Ok(Plan { statement, has_operation, merges: query.aggregates.is_some(), outputs, reads, replace })
 }
 
 fn meta(name: &str, ty: ColumnType, source: ColumnSource) -> InputColumn {
@@ -121,7 +124,7 @@ fn merged_column(merged: &MergeColumn) -> MergedColumn {
     MergedColumn { name: merged.column.clone(), function: function.to_owned(), takes }
 }
 
-fn columns_of(expr: &Expr) -> BTreeSet<String> {
+pub(super) fn columns_of(expr: &Expr) -> BTreeSet<String> {
     expr.column_refs().into_iter().map(|column: &Column| column.name.clone()).collect()
 }
 
@@ -138,7 +141,7 @@ pub(super) fn passed<'a>(expr: &Expr, reads: &'a [InputColumn]) -> Option<&'a In
     }
 }
 
-fn problem(output: &Output, message: String, cure: &str) -> SqlProblem {
+pub(super) fn problem(output: &Output, message: String, cure: &str) -> SqlProblem {
     SqlProblem { line: output.line, column: output.column, message, cure: cure.to_owned() }
 }
 
@@ -204,6 +207,11 @@ impl Plan {
         outputs.map(|(output, column)| PlanStep { inputs: step(output), text: &output.text, column }).collect()
     }
 
+    /// Indexes into `outputs`: the columns by which the rows of a record replace the stored ones.
+    pub fn replace(&self) -> &[usize] {
+        &self.replace
+    }
+
     /// Does it bring rows of a batch together, so that a delete says nothing to it?
     pub fn is_grouped(&self) -> bool {
         self.statement.grouped
@@ -227,7 +235,9 @@ impl Plan {
     pub fn deletable(&self, key: &[usize]) -> Result<(), SqlProblem> {
         let outputs = || key.iter().filter_map(|index| self.statement.outputs.get(*index));
         let cure = "set deletes = \"ignore\"";
-        if let (Some(_), Some(output)) = (self.statement.unnests.first(), self.statement.outputs.first()) {
+        if self.replace.is_empty()
+            && let (Some(_), Some(output)) = (self.statement.unnests.first(), self.statement.outputs.first())
+        {
             let message = "a tombstone has nothing to UNNEST, so its rows cannot be found".to_owned();
             return Err(problem(output, message, cure));
         }

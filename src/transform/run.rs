@@ -38,7 +38,7 @@ pub(super) struct Piece {
     pub columns: Vec<ArrayRef>,
     /// The row of the decoded batch that each row comes from; never decreasing.
     pub picks: Vec<u32>,
-    /// Indexes of rows that delete; ascending.
+    /// Indexes of rows that delete, or that stand for a parent whose rows are replaced; ascending.
     pub deletes: Vec<u32>,
     pub filtered: u64,
     pub ignored: u64,
@@ -70,7 +70,7 @@ impl Transform {
         if self.has_operation {
             let names = rows.operations.iter().map(|operation| match operation {
                 Operation::Upsert => "upsert",
-                Operation::Delete => "delete",
+                Operation::Delete | Operation::Replace => "delete",
             });
             columns.push(Arc::new(StringArray::from_iter_values(names)));
         }
@@ -123,7 +123,8 @@ impl Transform {
             None => (batch.clone(), (0..range.len() as u32).collect()),
         };
         let mut ignored = 0;
-        if self.merges || !self.unnests.is_empty() {
+        let are_useless = if self.replaces { !self.deletes } else { self.merges || !self.unnests.is_empty() };
+        if are_useless {
             ignored = deletes.len() as u64;
             deletes.clear();
         }
@@ -139,6 +140,11 @@ impl Transform {
             }
             passing = filter_record_batch(&passing, &mask).map_err(engine(&Place::Filter))?;
             upserts = mask.values().set_indices().map(|row| upserts[row]).collect();
+        }
+        if self.replaces {
+            // Before they are unnested: a record without children has a parent, too.
+            deletes.extend(&upserts);
+            deletes.sort_unstable();
         }
         let (after_unnest, upserts) = self.unnest(passing, upserts)?;
         let mut columns = self.evaluate(&after_unnest, false)?;
@@ -257,8 +263,9 @@ impl Transform {
         let Piece { columns, picks, deletes, .. } = piece;
         let count = picks.len();
         let mut operations = vec![Operation::Upsert; count];
+        let deletion = if self.replaces { Operation::Replace } else { Operation::Delete };
         for row in deletes {
-            operations[row as usize] = Operation::Delete;
+            operations[row as usize] = deletion;
         }
         let pick_bits = |bits: &BooleanBuffer| picks.iter().map(|row| bits.value(*row as usize)).collect();
         let presence = |output: &CompiledOutput| {
@@ -309,19 +316,19 @@ fn pick(batch: &RecordBatch, rows: &[u32]) -> Result<RecordBatch, Failure> {
 
 type Interleaved = (Vec<ArrayRef>, Vec<u32>, Vec<u32>);
 
-/// Upserts and deletes in the order of their rows.
+/// Upserts and deletes in the order of their rows; of one row, the delete comes first.
 fn interleaved(
     upserts: &[ArrayRef],
     picks: &[u32],
     keys: &[ArrayRef],
     deletes: &[u32],
 ) -> Result<Interleaved, Failure> {
-    let mut order: Vec<(u32, usize, usize)> = picks.iter().enumerate().map(|(index, row)| (*row, 0, index)).collect();
-    order.extend(deletes.iter().enumerate().map(|(index, row)| (*row, 1, index)));
+    let mut order: Vec<(u32, usize, usize)> = picks.iter().enumerate().map(|(index, row)| (*row, 1, index)).collect();
+    order.extend(deletes.iter().enumerate().map(|(index, row)| (*row, 0, index)));
     order.sort_unstable();
     let sources: Vec<(usize, usize)> = order.iter().map(|(_, side, index)| (*side, *index)).collect();
-    let column = |(upserts, keys): (&ArrayRef, &ArrayRef)| interleave(&[upserts.as_ref(), keys.as_ref()], &sources);
+    let column = |(upserts, keys): (&ArrayRef, &ArrayRef)| interleave(&[keys.as_ref(), upserts.as_ref()], &sources);
     let columns = upserts.iter().zip(keys).map(column).collect::<Result<_, _>>().map_err(engine(&Place::Filter))?;
-    let deleted = (0..order.len() as u32).filter(|index| order[*index as usize].1 == 1).collect();
+    let deleted = (0..order.len() as u32).filter(|index| order[*index as usize].1 == 0).collect();
     Ok((columns, order.into_iter().map(|(row, ..)| row).collect(), deleted))
 }

@@ -39,6 +39,22 @@ pub struct UniqueIndex {
     pub columns: Vec<usize>,
 }
 
+/// An index, unique or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    pub name: String,
+    /// In the index's order; an expression or a part of a column is an empty name.
+    pub columns: Vec<String>,
+}
+
+impl Index {
+    /// Does it begin with these columns, in any order?
+    pub fn leads_with(&self, columns: &[&str]) -> bool {
+        let leading = self.columns.get(..columns.len()).unwrap_or_default();
+        !leading.is_empty() && columns.iter().all(|column| leading.iter().any(|name| name == column))
+    }
+}
+
 impl CatalogTable {
     /// Finds a column by its exact name, else by the only one that equals it but for case.
     pub fn column(&self, name: &str) -> Option<usize> {

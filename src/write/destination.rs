@@ -181,16 +181,37 @@ impl<S: Session> SqlDestination<S> {
             Err(problems) => return Ok(Err(problems)),
         };
         warnings.extend(planned.warnings);
+        let mut tables = planned.tables;
+        for plan in &mut tables {
+            warnings.extend(find_index(session, plan).await?);
+        }
         let mut problems = Vec::new();
-        for plan in &planned.tables {
+        for plan in &tables {
             problems.extend(session.inspect_table(plan).await?);
         }
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        let (input, tables, targets) = (planned.input, planned.tables.into(), planned.targets);
+        let (input, tables, targets) = (planned.input, tables.into(), planned.targets);
         Ok(Ok(Prepared { input, tables, targets, warnings }))
     }
+}
+
+/// The index by which the rows of a parent are found. Without one every batch searches the table: a warning.
+async fn find_index<S: Session>(session: &mut S, plan: &mut TablePlan) -> Result<Option<String>, WriteError> {
+    let Some(replace) = &mut plan.replace else { return Ok(None) };
+    let names: Vec<&str> = replace.columns.iter().map(|&column| plan.columns[column].column.name.as_str()).collect();
+    let indexes = session.indexes(&plan.table).await?;
+    replace.index = indexes.into_iter().find(|index| index.leads_with(&names)).map(|index| index.name);
+    if replace.index.is_some() {
+        return Ok(None);
+    }
+    let (columns, table) = (names.join(", "), plan.table.full_name());
+    let create = planner::create_index(plan, &plan.replace.as_ref().map_or_else(Vec::new, |plan| plan.columns.clone()));
+    Ok(Some(format!(
+        "table {table}: no index begins with the columns of `replace` ({columns}), so each batch searches the whole \
+         table, and writers wait for each other: {create}"
+    )))
 }
 
 #[async_trait]

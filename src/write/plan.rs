@@ -18,8 +18,18 @@ pub struct TablePlan {
     /// Index into `columns`.
     pub version: Option<usize>,
     pub missing: Missing,
+    pub replace: Option<ReplacePlan>,
     /// With [`Mode::Merge`] one per entry of `columns`, `None` for those of the key; else empty.
     pub merge: Vec<Option<Merge>>,
+}
+
+/// The stored rows of a parent go before the rows of its record come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacePlan {
+    /// The parent's key: indexes into [`TablePlan::columns`].
+    pub columns: Vec<usize>,
+    /// An index that begins with these columns.
+    pub index: Option<String>,
 }
 
 /// What a merge does with a column that is not in the key. A null changes nothing.

@@ -7,7 +7,7 @@ use crate::config::{Delivery, Sink};
 use crate::dead_letter::DeadLetter;
 use crate::offsets::TopicPartition;
 
-use super::catalog::CatalogTable;
+use super::catalog::{CatalogTable, Index};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::step::Step;
@@ -36,6 +36,9 @@ pub trait Session: Send + Sized + 'static {
     /// Checks that belong to this database alone: rights on the table, the storage engine, extra unique indexes
     /// where `ON DUPLICATE KEY` would fire on them. Every problem as a sentence with its cure.
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError>;
+
+    /// The indexes of a table that a search by its columns can use: over all rows.
+    async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError>;
 
     /// Starts a transaction at READ COMMITTED (SQLite: IMMEDIATE).
     async fn begin(&mut self) -> Result<(), WriteError>;

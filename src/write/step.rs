@@ -32,6 +32,8 @@ pub enum Action {
     Patch,
     /// Remove the rows with these keys.
     Delete,
+    /// Remove the rows with these parent keys, see [`TablePlan::replace`]. The columns are those of the parent's key.
+    Replace,
     /// Mark the rows with these keys.
     SoftDelete,
 }
@@ -52,12 +54,14 @@ pub struct RowCounts {
     pub ignored: u64,
     /// Rows that the statement's WHERE left out, before they came here.
     pub filtered: u64,
+    /// Stored rows that were removed because their parent came again. No rows of the batch, so none of the total.
+    pub replaced: u64,
 }
 
 impl RowCounts {
-    /// All rows of which something became.
+    /// All rows of the batch of which something became.
     pub fn total(&self) -> u64 {
-        let Self { written, collapsed, stale, unmatched, ignored, filtered } = self;
+        let Self { written, collapsed, stale, unmatched, ignored, filtered, replaced: _ } = self;
         written + collapsed + stale + unmatched + ignored + filtered
     }
 }
@@ -70,5 +74,6 @@ impl std::ops::AddAssign for RowCounts {
         self.unmatched += other.unmatched;
         self.ignored += other.ignored;
         self.filtered += other.filtered;
+        self.replaced += other.replaced;
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! BEGIN
 //!   positions: compare-and-set of all partitions of the batch   (the fence: it comes first and takes the row locks)
-//!   deletes, tables in reverse order; puts, tables in file order (children go before parents, parents come first);
+//!   deletes (those of `replace`, too), tables in reverse order; puts, tables in file order (children go before parents, parents come first);
 //!   marks of soft deletes that must follow a put come with the puts
 //!   dead letters
 //!   events for topics, delivered                                 (a crash from here on repeats them, and loses none)
@@ -266,12 +266,16 @@ fn undelivered(undelivered: Undelivered) -> WriteError {
 async fn run<S: Session>(session: &mut S, plan: &TablePlan, step: &Step) -> Result<RowCounts, WriteError> {
     use crate::config::Mode;
     let rows = step.batch.num_rows() as u64;
-    let changed = session.apply(plan, step).await.map_err(|error| error.on_table(plan.table.full_name()))?.min(rows);
+    let changed = session.apply(plan, step).await.map_err(|error| error.on_table(plan.table.full_name()))?;
+    if step.action == Action::Replace {
+        return Ok(RowCounts { replaced: changed, ..RowCounts::default() });
+    }
+    let changed = changed.min(rows);
     let unchanged = rows - changed;
     let mut counts = RowCounts { written: changed, ..RowCounts::default() };
     match (step.action, plan.mode) {
         // The rows were counted when they were put.
-        (Action::Patch, _) => return Ok(RowCounts::default()),
+        (Action::Patch | Action::Replace, _) => return Ok(RowCounts::default()),
         (Action::Delete | Action::SoftDelete, _) => counts.unmatched = unchanged,
         (Action::Put, Mode::InsertIgnore) => counts.ignored = unchanged,
         (Action::Put, Mode::Update) if plan.version.is_none() => counts.unmatched = unchanged,

@@ -4,6 +4,7 @@ use tidegate::config::Rule;
 
 use super::wrong_merge::MERGE;
 use super::wrong_privacy::PRIVACY;
+use super::wrong_replace::REPLACE;
 use super::wrong_topics::TOPIC;
 use super::{GOOD, changed, load, told};
 
@@ -353,7 +354,7 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+    [KEYS, SOURCE, MERGE, REPLACE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

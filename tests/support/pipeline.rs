@@ -28,6 +28,7 @@ pub fn table(name: &str, mode: Mode) -> Table {
         missing: Missing::Null,
         sql: None,
         filtered: Filtered::Ignore,
+        replace: Vec::new(),
         merge: Vec::new(),
     }
 }

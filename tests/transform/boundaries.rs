@@ -39,7 +39,7 @@ async fn boundaries() {
             tried.push(name);
         }
     }
-    for name in ["alerts-to-topic", "analytics", "monitoring", "recommendation", "sql"] {
+    for name in ["alerts-to-topic", "analytics", "monitoring", "order-lines", "recommendation", "sql"] {
         assert!(tried.iter().any(|tried| tried == name), "{name} is not among {tried:?}");
     }
     tasks.join_all().await;
@@ -246,7 +246,7 @@ fn draw(ty: &ColumnType, unit: Option<TimeUnit>, random: &mut fastrand::Rng) -> 
         ColumnType::Date => json!("2026-11-01"),
         ColumnType::List(_) => Value::from_iter((0..random.usize(0..4)).map(|_| word(random))),
         ColumnType::Json => {
-            let item = |random: &mut fastrand::Rng| json!({ "name": word(random), "pieces": random.u8(1..5) });
+            let item = |random: &mut fastrand::Rng| json!({ "name": word(random), "line": random.u8(..9), "sku": word(random), "pieces": random.u8(1..5) });
             Value::from_iter((0..random.usize(0..4)).map(|_| item(random)))
         }
         _ => word(random),

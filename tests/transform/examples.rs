@@ -103,3 +103,19 @@ async fn sql() {
     assert_eq!(orders, ["7|A-1|18000.00|large|Hamburg|2026-11-01|acme"]);
     assert_eq!(scene.rows("order_items", &["name", "pieces"]).await, ["bulb|3", "lamp|1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn order_lines() {
+    let scene = run(
+        "order-lines",
+        &[
+            r#"{"order_id":7,"customer":"Ann","status":"paid","items":[{"line":1,"sku":"a","pieces":2},{"line":2,"sku":"b","pieces":1}]}"#,
+            r#"{"order_id":8,"customer":"Bob","status":"paid","items":[{"line":1,"sku":"c","pieces":5}]}"#,
+            r#"{"order_id":7,"customer":"Ann","status":"paid","items":[{"line":2,"sku":"b","pieces":3}]}"#,
+            r#"{"order_id":8,"customer":"Bob","status":"cancelled","items":[{"line":1,"sku":"c","pieces":5}]}"#,
+        ],
+    )
+    .await;
+    assert_eq!(scene.rows("orders", &["order_id", "status"]).await, ["7|paid", "8|cancelled"]);
+    assert_eq!(scene.rows("order_lines", &["order_id", "line", "sku", "pieces"]).await, ["7|2|b|3"]);
+}

@@ -279,7 +279,7 @@ fn deletable(
 ) {
     let Some(given) = raw.input.given().filter(|_| input.iter().any(|record| record.value.is_none())) else { return };
     for table in expected.iter().map(|expected| &tables[expected.table]) {
-        if table.deletes != Deletes::Ignore && table.key.is_empty() {
+        if table.deletes != Deletes::Ignore && table.key.is_empty() && table.replace.is_empty() {
             let what = format!("a record without value deletes from the table {}, whose key is not known", table.name);
             let cure = "write `key` under its [[table]]: a case asks no database for the primary key";
             problems.push(Problem::new(&given.place, Rule::Missing, what, cure));

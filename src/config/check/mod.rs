@@ -6,6 +6,7 @@ mod daemon;
 mod default;
 mod merge;
 mod private;
+mod replace;
 mod rules;
 mod sink;
 mod source;

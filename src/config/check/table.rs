@@ -8,6 +8,7 @@ use crate::config::read::{Given, Setting};
 use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table};
 
 use super::merge::merge;
+use super::replace::replace;
 
 /// The longest identifier: PostgreSQL cuts at 63 bytes, MySQL and MariaDB refuse more than 64 characters.
 const POSTGRES_IDENTIFIER: usize = 63;
@@ -74,6 +75,7 @@ fn table(
     let merge = merge(raw, section, mode, key.as_deref().unwrap_or_default(), database, delivery, problems);
     relations(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
     statement(raw, mode, deletes.as_ref(), problems);
+    let replace = replace(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
     Some(Table {
         name: name?,
         mode,
@@ -83,6 +85,7 @@ fn table(
         missing: raw.missing.value().copied().unwrap_or(Missing::Null),
         sql: raw.sql.given().map(|given| Sql { text: given.value.clone(), place: given.text.clone() }),
         filtered: raw.filtered.value().copied().unwrap_or(Filtered::Ignore),
+        replace: replace?,
         merge: merge?,
     })
 }
@@ -152,13 +155,19 @@ fn key(given: &Given<Vec<Given<String>>>, problems: &mut Problems) -> Option<Vec
     Some(given.value.iter().map(|column| column.value.clone()).collect())
 }
 
+/// Are rows deleted by their parent's key?
+fn replaces(raw: &RawTable, mode: Mode) -> bool {
+    !raw.replace.is_absent() && mode != Mode::Merge
+}
+
 fn is_keyed(mode: Mode) -> bool {
     matches!(mode, Mode::Upsert | Mode::Update)
 }
 
 fn deletes(raw: &RawTable, mode: Mode, database: Option<Database>, problems: &mut Problems) -> Option<Deletes> {
     let given = match &raw.deletes {
-        Setting::Absent => return Some(if is_keyed(mode) { Deletes::Hard } else { Deletes::Ignore }),
+        Setting::Absent if is_keyed(mode) || replaces(raw, mode) => return Some(Deletes::Hard),
+        Setting::Absent => return Some(Deletes::Ignore),
         Setting::Broken => return None,
         Setting::Given(given) => given,
     };
@@ -185,6 +194,7 @@ fn deletes(raw: &RawTable, mode: Mode, database: Option<Database>, problems: &mu
     // What a merge says of deletes is told with the rest of it.
     if deletes != Deletes::Ignore && mode != Mode::Merge {
         let what = match mode {
+            _ if replaces(raw, mode) => return Some(deletes),
             Mode::Append => "`table.deletes` needs a key, and mode = \"append\" has none",
             Mode::InsertIgnore if raw.key.is_absent() => "`table.deletes` needs a key that says which row goes",
             _ => return Some(deletes),
@@ -205,7 +215,7 @@ fn statement(raw: &RawTable, mode: Mode, deletes: Option<&Deletes>, problems: &m
     if raw.sql.is_absent() {
         let what = "`filtered` has no effect without `sql`, whose WHERE leaves rows out";
         problems.push(Problem::new(&given.key, Rule::Contradiction, what, "remove it, or write `sql`"));
-    } else if !is_keyed(mode) {
+    } else if !is_keyed(mode) && !replaces(raw, mode) {
         let what = "filtered = \"delete\" deletes by the key, which this mode does not change rows by";
         let cure = "remove it, or write mode = \"upsert\"";
         problems.push(Problem::new(&given.key, Rule::Contradiction, what, cure));

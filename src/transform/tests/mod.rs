@@ -7,6 +7,7 @@ mod merge;
 mod mistakes;
 mod private;
 mod properties;
+mod replace;
 mod rows;
 
 use std::sync::Arc;
@@ -180,7 +181,14 @@ pub fn planned_as(sql: &str, aggregates: Option<&[MergeColumn]>) -> Result<Plan,
     let inputs = columns();
     let topics = ["orders".to_owned(), "returns".to_owned()];
     let (key_format, keys) = (KeyFormat::Json, private::keys());
-    plan(&Query { sql, output: "shop", aggregates, inputs: &inputs, topics: &topics, key_format, keys: &keys })
+    let (inputs, topics) = (&inputs, &topics);
+    plan(&Query { sql, output: "shop", aggregates, replace: &[], inputs, topics, key_format, keys: &keys })
+}
+
+pub fn planned_to_replace(sql: &str, replace: &[&str]) -> Result<Plan, Vec<SqlProblem>> {
+    let (inputs, key_format, keys) = (&columns(), KeyFormat::Json, &private::keys());
+    let replace: &[String] = &replace.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    plan(&Query { sql, output: "shop", aggregates: None, replace, inputs, topics: &[], key_format, keys })
 }
 
 /// Runs a statement over records; its results keep their own types.
@@ -200,7 +208,7 @@ pub fn run_plan(plan: &Plan, orders: &[Order], key: &[usize], filtered: Filtered
     transform.run(&rows)
 }
 
-/// The rows as text: cells joined by `|`, null as `~`, a delete with a `-` before it.
+/// The rows as text: cells joined by `|`, null as `~`, a delete with a `-` before it, a parent to replace with a `=`.
 pub fn texts(transformed: &Transformed) -> Vec<String> {
     let rows = &transformed.rows;
     let cell = |column: &ArrayRef, row: usize| match column.is_null(row) {
@@ -209,7 +217,11 @@ pub fn texts(transformed: &Transformed) -> Vec<String> {
     };
     let line = |row: usize| {
         let cells: Vec<String> = rows.batch.columns().iter().map(|column| cell(column, row)).collect();
-        let mark = if rows.operations[row] == Operation::Delete { "-" } else { "" };
+        let mark = match rows.operations[row] {
+            Operation::Upsert => "",
+            Operation::Delete => "-",
+            Operation::Replace => "=",
+        };
         format!("{mark}{}", cells.join("|"))
     };
     (0..rows.len()).map(line).collect()

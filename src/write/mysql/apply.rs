@@ -88,7 +88,7 @@ fn finds_each_row_once(plan: &TablePlan, action: Action) -> bool {
         Action::Put => plan.mode == Mode::Update,
         Action::Patch => true,
         Action::SoftDelete => matches!(plan.deletes, DeletePlan::Soft(_)),
-        Action::Delete => false,
+        Action::Delete | Action::Replace => false,
     }
 }
 

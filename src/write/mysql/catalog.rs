@@ -7,7 +7,7 @@ use sqlx::{Error, Row};
 
 use crate::retry::Disposition;
 use crate::types::ColumnType;
-use crate::write::catalog::{CatalogColumn, CatalogTable, UniqueIndex};
+use crate::write::catalog::{CatalogColumn, CatalogTable, Index, UniqueIndex};
 use crate::write::error::WriteError;
 
 use super::MySqlSession;
@@ -29,6 +29,10 @@ const UNIQUE: &str = "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR)
                       FROM information_schema.statistics \
                       WHERE table_schema = ? AND table_name = ? AND non_unique = 0 \
                       ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index";
+
+const INDEXES: &str = "SELECT CAST(index_name AS CHAR), CAST(column_name AS CHAR), CAST(sub_part AS SIGNED) \
+                       FROM information_schema.statistics WHERE table_schema = ? AND table_name = ? \
+                       AND index_type = 'BTREE' ORDER BY index_name <> 'PRIMARY', index_name, seq_in_index";
 
 // MariaDB's JSON is a LONGTEXT with this constraint.
 const JSON_CHECKS: &str = "SELECT CAST(check_clause AS CHAR) FROM information_schema.check_constraints \
@@ -65,6 +69,21 @@ impl MySqlSession {
         let rows = self.query(UNIQUE, schema, name).await?;
         let (unique, unusable_unique) = unique(&rows, &columns).map_err(write_error)?;
         Ok(Some(CatalogTable { schema: Some(schema.clone()), name: name.clone(), columns, unique, unusable_unique }))
+    }
+
+    pub(super) async fn find_indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
+        let rows = self.query(INDEXES, table.schema.as_deref().unwrap_or_default(), &table.name).await?;
+        let mut indexes: Vec<Index> = Vec::new();
+        for row in &rows {
+            let part = |row: &MySqlRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+            let (name, column, prefix): (String, Option<String>, Option<i64>) = part(row).map_err(write_error)?;
+            let column = column.filter(|_| prefix.is_none()).unwrap_or_default();
+            match indexes.last_mut() {
+                Some(index) if index.name == name => index.columns.push(column),
+                _ => indexes.push(Index { name, columns: vec![column] }),
+            }
+        }
+        Ok(indexes)
     }
 
     async fn json_columns(&mut self, schema: &str, name: &str) -> Result<HashSet<String>, WriteError> {

@@ -113,7 +113,10 @@ impl MySqlSession {
         let mut patched = [keys.as_slice(), &documents].concat();
         patched.sort_unstable();
         let mut wanted = vec![(Action::Put, &all)];
+        let mut parents = plan.replace.as_ref().map_or_else(Vec::new, |replace| replace.columns.clone());
+        parents.sort_unstable();
         match plan.deletes {
+            _ if plan.replace.is_some() => wanted.push((Action::Replace, &parents)),
             DeletePlan::Hard => wanted.push((Action::Delete, &keys)),
             DeletePlan::Soft(_) => wanted.push((Action::SoftDelete, &keys)),
             DeletePlan::Ignore => {}
@@ -137,7 +140,7 @@ impl MySqlSession {
                 (Action::Put, Mode::Append) => "INSERT",
                 (Action::Put, Mode::Update) | (Action::SoftDelete | Action::Patch, _) => "SELECT and UPDATE",
                 (Action::Put, _) => "SELECT, INSERT and UPDATE",
-                (Action::Delete, _) => "SELECT and DELETE",
+                (Action::Delete | Action::Replace, _) => "SELECT and DELETE",
             };
             return Ok(Some(format!(
                 "table {table}: the user of sink.url may not write it: GRANT {} ON {} TO that user ({})",
@@ -244,8 +247,11 @@ fn key_problems(plan: &TablePlan) -> Vec<String> {
                 column.name
             ));
         }
-        let finds = plan.mode == Mode::Update || !plan.documents().is_empty() || plan.deletes != DeletePlan::Ignore;
-        if finds && matches!(column.ty, Some(ColumnType::Float32)) {
+    }
+    let finds = plan.mode == Mode::Update || !plan.documents().is_empty() || plan.deletes != DeletePlan::Ignore;
+    let searched = plan.key.iter().filter(|_| finds).chain(plan.replace.iter().flat_map(|replace| &replace.columns));
+    for column in searched.map(|&column| &plan.columns[column].column) {
+        if matches!(column.ty, Some(ColumnType::Float32)) {
             problems.push(format!(
                 "table {table}, key column {}: FLOAT is approximate, and no value finds its row again: use DECIMAL or \
                  an integer",

@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
 
-use super::catalog::CatalogTable;
+use super::catalog::{CatalogTable, Index};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -87,6 +87,10 @@ impl Session for MySqlSession {
 
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         self.check_table(plan).await
+    }
+
+    async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
+        self.find_indexes(table).await
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

@@ -89,6 +89,7 @@ pub(super) fn statement(flavor: Flavor, plan: &TablePlan, action: Action, column
         (Action::Put, _) => insert(flavor, plan, columns),
         (Action::Patch, _) => merge::patch(flavor, plan, columns),
         (Action::Delete, _) => delete(flavor, plan, columns),
+        (Action::Replace, _) => remove(flavor, plan, columns),
         (Action::SoftDelete, _) => soft_delete(flavor, plan, columns),
     }
 }
@@ -195,12 +196,16 @@ struct Join {
 }
 
 fn join(flavor: Flavor, plan: &TablePlan, columns: &[&CatalogColumn]) -> Join {
+    join_on(flavor, plan, columns, &plan.key, key_index(plan))
+}
+
+fn join_on(flavor: Flavor, plan: &TablePlan, columns: &[&CatalogColumn], on: &[usize], index: Option<&str>) -> Join {
     let table = quote_table(&plan.table);
     let names: Vec<String> = columns.iter().map(|column| typed_name(column)).collect();
     let cells: Vec<String> = columns.iter().map(|column| placeholder(column)).collect();
-    let keys = plan.key.iter().map(|&key| name(plan, key));
-    let on: Vec<String> = keys.map(|key| format!("{TARGET}.{key} = {ROWS}.{key}")).collect();
-    let force = key_index(plan).map_or(String::new(), |index| format!(" FORCE INDEX ({})", quote(index)));
+    let on: Vec<String> = on.iter().map(|&key| name(plan, key)).collect();
+    let on: Vec<String> = on.iter().map(|key| format!("{TARGET}.{key} = {ROWS}.{key}")).collect();
+    let force = index.map_or(String::new(), |index| format!(" FORCE INDEX ({})", quote(index)));
     Join {
         rows: format!("(SELECT {} FROM {table} WHERE FALSE UNION ALL VALUES ", names.join(",")),
         row: format!("{}({})", flavor.row(), cells.join(",")),
@@ -279,6 +284,13 @@ fn delete(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     Statement { head: format!("DELETE {TARGET} FROM {rows}"), row, tail: target, tells_changed: true }
 }
 
+/// A delete of the rows of parents.
+fn remove(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
+    let index = plan.replace.as_ref().and_then(|replace| replace.index.as_deref());
+    let Join { rows, row, target } = join_on(flavor, plan, &catalog_columns(plan, columns), columns, index);
+    Statement { head: format!("DELETE {TARGET} FROM {rows}"), row, tail: target, tells_changed: true }
+}
+
 fn soft_delete(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     let mut columns = catalog_columns(plan, columns);
     let DeletePlan::Soft(mark) = &plan.deletes else {
@@ -336,6 +348,7 @@ mod tests {
             deletes,
             version: None,
             missing: Missing::Keep,
+            replace: None,
             merge: Vec::new(),
         }
     }

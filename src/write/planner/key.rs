@@ -11,7 +11,7 @@ impl TablePlanner<'_, '_> {
     /// The columns by which rows are found, in the order of their unique index; empty where none is needed.
     pub(super) fn key(&mut self) -> Vec<usize> {
         let finds_rows = matches!(self.table.mode, Mode::Upsert | Mode::Update | Mode::Merge)
-            || self.table.deletes != Deletes::Ignore;
+            || self.table.deletes != Deletes::Ignore && self.table.replace.is_empty();
         let is_named = self.table.mode == Mode::InsertIgnore && !self.table.key.is_empty();
         if !finds_rows && !is_named {
             return Vec::new();

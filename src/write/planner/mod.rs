@@ -10,6 +10,7 @@ mod key;
 mod merge;
 mod names;
 mod outputs;
+mod replace;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,12 @@ pub struct Request<'a> {
     pub timezone: Option<&'a str>,
     /// Are there checks or topics, which read declared columns that no table may have?
     pub other_readers: bool,
+}
+
+/// The statement that creates an index over `columns` of the plan.
+pub fn create_index(plan: &TablePlan, columns: &[usize]) -> String {
+    let names: Vec<&str> = columns.iter().map(|&column| plan.columns[column].column.name.as_str()).collect();
+    names::create_index(&plan.table, &names)
 }
 
 /// Can a column of the type `stored` hold every value of another type? `without_types`: in SQLite, which stores many

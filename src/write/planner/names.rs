@@ -35,16 +35,25 @@ pub fn list(table: &CatalogTable, columns: &[usize]) -> String {
 /// The statement that creates a unique index over `columns`.
 pub fn create_unique_index(table: &CatalogTable, columns: &[usize]) -> String {
     let names: Vec<&str> = columns.iter().map(|&column| table.columns[column].name.as_str()).collect();
+    create("UNIQUE INDEX", "key", table, &names)
+}
+
+/// The statement that creates an index over columns.
+pub fn create_index(table: &CatalogTable, names: &[&str]) -> String {
+    create("INDEX", "idx", table, names)
+}
+
+fn create(what: &str, suffix: &str, table: &CatalogTable, names: &[&str]) -> String {
     // The shortest limit of an identifier in the three databases, in bytes; whole characters only.
     const LONGEST_NAME: usize = 63;
-    let mut index = format!("{}_{}_key", table.name, names.join("_"));
+    let mut index = format!("{}_{}_{suffix}", table.name, names.join("_"));
     while index.len() > LONGEST_NAME {
         index.pop();
     }
     let schema = table.schema.as_ref().map_or(String::new(), |schema| format!("{}.", quote(table, schema)));
     let quoted: Vec<String> = names.iter().map(|name| quote(table, name)).collect();
     let (index, name) = (quote(table, &index), quote(table, &table.name));
-    format!("CREATE UNIQUE INDEX {index} ON {schema}{name} ({});", quoted.join(", "))
+    format!("CREATE {what} {index} ON {schema}{name} ({});", quoted.join(", "))
 }
 
 /// An identifier, in quotes only where it needs them.

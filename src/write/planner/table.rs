@@ -5,7 +5,7 @@ use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable};
 use crate::write::plan::{DeletePlan, PlanColumn, TablePlan};
 
-use super::{Findings, Origin, merge, names, types};
+use super::{Findings, Origin, merge, names, replace, types};
 
 pub struct TablePlanner<'a, 'i> {
     pub(super) table: &'a Table,
@@ -42,6 +42,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
         let mark = self.mark(&key);
         let version = self.version(&key, mark);
         let merge = self.merge(&key);
+        let replace = self.replace(&key);
         let mut columns = Vec::with_capacity(self.found.columns.len());
         // Where each column of the table is in `columns`.
         let mut places = vec![None; self.found.columns.len()];
@@ -82,6 +83,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
             deletes: self.deletes(mark),
             version: version.and_then(|column| places[column]),
             missing: self.table.missing,
+            replace: replace::in_plan(&replace, &places),
             merge: merge::in_plan(&merge, &places),
         }
     }

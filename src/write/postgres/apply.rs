@@ -49,7 +49,9 @@ pub(super) async fn apply(connection: &mut PgConnection, plan: &TablePlan, step:
         (Action::Put, _) => statements::put(plan, &step.columns, &parameters),
         (Action::Patch, _) => super::merge::patch(plan, &step.columns, &parameters),
         (Action::SoftDelete, Some(mark)) => statements::soft_delete(plan, mark, &step.columns, &parameters),
-        (Action::Delete | Action::SoftDelete, _) => statements::delete(plan, &step.columns, &parameters),
+        (Action::Delete | Action::Replace | Action::SoftDelete, _) => {
+            statements::delete(plan, &step.columns, &parameters)
+        }
     };
     let changed = run_in_chunks(connection, sql.into(), step, &columns, &parameters).await?;
     let is_counted = step.action != Action::Put || !statements::leaves_stored_row(plan, &step.columns);

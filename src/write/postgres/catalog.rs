@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::config::Mode;
 use crate::types::ColumnType;
-use crate::write::catalog::{CatalogColumn, CatalogTable, UniqueIndex};
+use crate::write::catalog::{CatalogColumn, CatalogTable, Index, UniqueIndex};
 use crate::write::plan::{DeletePlan, TablePlan};
 
 use super::statements::{qualified, quote};
@@ -211,10 +211,24 @@ fn needed_rights(plan: &TablePlan) -> Vec<(&'static str, &str)> {
     if plan.mode != Mode::Append || plan.deletes != DeletePlan::Ignore {
         needed.extend(keys().chain(version()).map(|name| ("SELECT", name)));
     }
-    if plan.deletes == DeletePlan::Hard {
+    if plan.deletes == DeletePlan::Hard || plan.replace.is_some() {
         needed.push(("DELETE", ""));
     }
+    let replaced = plan.replace.iter().flat_map(|replace| &replace.columns);
+    needed.extend(replaced.map(|&column| ("SELECT", plan.columns[column].column.name.as_str())));
     needed
+}
+
+/// Every whole index with the columns that it is over, an expression as an empty name.
+pub(super) async fn indexes(connection: &mut PgConnection, table: &CatalogTable) -> sqlx::Result<Vec<Index>> {
+    const INDEXES: &str = "SELECT c.relname::text, ARRAY(
+            SELECT coalesce(a.attname::text, '') FROM generate_series(1, i.indnkeyatts) AS n
+            LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[n - 1] ORDER BY n)
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL
+        ORDER BY i.indisprimary DESC, c.relname";
+    let rows = sqlx::query(INDEXES).bind(qualified(table)).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok(Index { name: row.try_get(0)?, columns: row.try_get(1)? })).collect()
 }
 
 /// Can rows be copied into the table? Not into a view, and not where row security applies to this role.

@@ -151,6 +151,7 @@ mod tests {
             deletes: DeletePlan::Ignore,
             version: None,
             missing: Missing::Null,
+            replace: None,
             merge: merge.concat(),
         }
     }

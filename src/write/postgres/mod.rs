@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, raw_sql};
 use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
 
-use super::catalog::CatalogTable;
+use super::catalog::{CatalogTable, Index};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -79,6 +79,10 @@ impl Session for PostgresSession {
 
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::missing_rights(&mut self.connection, plan).await.map_err(write_error)
+    }
+
+    async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
+        catalog::indexes(&mut self.connection, table).await.map_err(write_error)
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

@@ -134,13 +134,14 @@ fn update(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> Stri
     sql
 }
 
-/// Removes the rows of the keys in `columns`.
+/// Removes the rows that have these values in `columns`: in the key, or in the parent's.
 pub(super) fn delete(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> String {
+    let equal = columns.iter().enumerate().map(|(index, &column)| equals(plan, column, index, parameters));
     format!(
         "DELETE FROM {} AS t\nUSING {}\nWHERE {}",
         qualified(&plan.table),
         unnest(parameters),
-        key_equals(plan, columns, parameters)
+        equal.collect::<Vec<_>>().join(" AND ")
     )
 }
 
@@ -206,10 +207,13 @@ fn value(index: usize, parameter: &Parameter) -> String {
 }
 
 pub(super) fn key_equals(plan: &TablePlan, columns: &[usize], parameters: &[Parameter]) -> String {
-    let terms = columns.iter().enumerate().filter(|(_, column)| plan.is_key(**column)).map(|(index, &column)| {
-        format!("t.{} = {}", quote(&plan.columns[column].column.name), value(index, &parameters[index]))
-    });
+    let keys = columns.iter().enumerate().filter(|(_, column)| plan.is_key(**column));
+    let terms = keys.map(|(index, &column)| equals(plan, column, index, parameters));
     terms.collect::<Vec<_>>().join(" AND ")
+}
+
+fn equals(plan: &TablePlan, column: usize, index: usize, parameters: &[Parameter]) -> String {
+    format!("t.{} = {}", quote(&plan.columns[column].column.name), value(index, &parameters[index]))
 }
 
 #[cfg(test)]

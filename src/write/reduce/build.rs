@@ -92,6 +92,16 @@ impl<'a> Builder<'a> {
         steps.push(self.step(action, columns, arrays, mark, selection));
     }
 
+    /// Removals of all rows of these rows' parents.
+    pub(super) fn replace(&self, rows: Vec<u32>, steps: &mut Vec<Step>) {
+        let Some(replace) = self.plan.replace.as_ref().filter(|_| !rows.is_empty()) else { return };
+        let mut columns = replace.columns.clone();
+        columns.sort_unstable();
+        let selection = Selection::new(rows);
+        let arrays = columns.iter().map(|&column| selection.take(self.input(column))).collect();
+        steps.push(self.step(Action::Replace, columns, arrays, None, selection));
+    }
+
     fn marks(&self, mark: &CatalogColumn, rows: &[u32]) -> ArrayRef {
         if mark.ty == Some(ColumnType::Bool) {
             return Arc::new(BooleanArray::from(vec![true; rows.len()]));

@@ -93,6 +93,8 @@ impl<'a> Fold<'a> {
                 Operation::Upsert => self.upsert(row),
                 Operation::Delete if self.soft => self.mark(row),
                 Operation::Delete => self.delete(row),
+                // Those come before all rows of their parent.
+                Operation::Replace => {}
             }
         }
         self.schedule();

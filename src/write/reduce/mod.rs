@@ -4,6 +4,7 @@
 //! |---|---|
 //! | append, insert-ignore | every row, in its order |
 //! | upsert, update | per key what the last write and the last delete leave, see [`fold`] |
+//! | with `replace` | per parent the rows of its last record, after a removal, see [`replace`] |
 //! | merge | per key one row that adds what all of its rows would, see [`merge`] |
 //!
 //! Rows of one statement write the same columns, so a batch whose events have different fields may take several.
@@ -11,6 +12,7 @@
 mod build;
 mod fold;
 mod merge;
+mod replace;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -48,7 +50,7 @@ pub fn reduce(plan: &TablePlan, rows: &Rows, in_order: bool) -> Reduced {
     if rows.is_empty() {
         return reduced;
     }
-    let selected = Selected::new(plan, rows, &mut reduced);
+    let mut selected = Selected::new(plan, rows, &mut reduced);
     let builder = Builder::new(plan, rows);
     if plan.mode == Mode::Merge {
         merge::merge(&builder, selected, in_order, &mut reduced);
@@ -56,6 +58,9 @@ pub fn reduce(plan: &TablePlan, rows: &Rows, in_order: bool) -> Reduced {
     }
     // Whether a row is ignored depends on those before it, and they may be of other sets.
     let depends_on_order = plan.mode == Mode::InsertIgnore && builder.sets.len() > 1;
+    if !in_order && !depends_on_order {
+        replace::remove_first(&builder, &mut selected, &mut reduced);
+    }
     if in_order || !plan.is_keyed() && (selected.has_deletes || depends_on_order) {
         in_runs(&builder, &selected, &mut reduced.steps);
     } else if let (true, Some(keys)) = (plan.is_keyed(), &selected.keys) {
@@ -63,7 +68,7 @@ pub fn reduce(plan: &TablePlan, rows: &Rows, in_order: bool) -> Reduced {
         let sorted = keys.sorted(&selected.rows);
         sorted.chunk_by(|a, b| keys.get(*a) == keys.get(*b)).for_each(|rows| fold.key(rows));
         let (steps, counts) = fold.finish();
-        reduced.steps = steps;
+        reduced.steps.extend(steps);
         reduced.counts += counts;
     } else {
         let put = |&row: &u32| Put { row, set: builder.sets.of(row), merged: None };
@@ -78,36 +83,53 @@ struct Selected {
     has_deletes: bool,
     /// Where they are needed.
     keys: Option<RowKeys>,
+    /// The keys of the parents whose rows are replaced.
+    parents: Option<RowKeys>,
 }
 
 impl Selected {
     /// Sorts out deletes where they are ignored, and rows without the key that they need.
     fn new(plan: &TablePlan, rows: &Rows, reduced: &mut Reduced) -> Self {
-        let takes_deletes = plan.deletes != DeletePlan::Ignore && !plan.key.is_empty();
+        let parents = plan.replace.as_ref().map(|replace| row_keys(plan, rows, &replace.columns));
+        let takes_deletes = parents.is_none() && plan.deletes != DeletePlan::Ignore && !plan.key.is_empty();
         let has_deletes = takes_deletes && rows.operations.contains(&Operation::Delete);
-        let keys = (plan.is_keyed() || has_deletes).then(|| {
-            let columns = plan.key.iter().map(|&column| &plan.columns[column]);
-            let typed = columns.filter_map(|key| Some((rows.batch.column(key.input), key.column.ty.as_ref()?)));
-            RowKeys::new(&typed.collect::<Vec<_>>())
-        });
+        let keys = (plan.is_keyed() || has_deletes).then(|| row_keys(plan, rows, &plan.key));
         let mut selected = Vec::with_capacity(rows.len());
         for row in 0..rows.len() as u32 {
-            let is_delete = rows.operations[row as usize] == Operation::Delete;
+            let operation = rows.operations[row as usize];
+            if operation == Operation::Replace {
+                match (&parents, &plan.replace) {
+                    (Some(parents), _) if parents.get(row).is_some() => selected.push(row),
+                    (_, Some(replace)) => {
+                        let fault = null_key(plan, rows, row as usize, &replace.columns);
+                        reduced.bad.push((rows.origins[row as usize], fault));
+                    }
+                    (..) => {}
+                }
+                continue;
+            }
+            let is_delete = operation == Operation::Delete;
             let without_key = || keys.as_ref().is_some_and(|keys| keys.get(row).is_none());
             if is_delete && !takes_deletes {
                 reduced.counts.ignored += 1;
             } else if (is_delete || plan.is_keyed()) && without_key() {
-                reduced.bad.push((rows.origins[row as usize], null_key(plan, rows, row as usize)));
+                reduced.bad.push((rows.origins[row as usize], null_key(plan, rows, row as usize, &plan.key)));
             } else {
                 selected.push(row);
             }
         }
-        Self { rows: selected, has_deletes, keys }
+        Self { rows: selected, has_deletes, keys, parents }
     }
 }
 
-fn null_key(plan: &TablePlan, rows: &Rows, row: usize) -> Fault {
-    let mut keys = plan.key.iter().map(|&column| &plan.columns[column]);
+fn row_keys(plan: &TablePlan, rows: &Rows, key: &[usize]) -> RowKeys {
+    let columns = key.iter().map(|&column| &plan.columns[column]);
+    let typed = columns.filter_map(|key| Some((rows.batch.column(key.input), key.column.ty.as_ref()?)));
+    RowKeys::new(&typed.collect::<Vec<_>>())
+}
+
+fn null_key(plan: &TablePlan, rows: &Rows, row: usize, key: &[usize]) -> Fault {
+    let mut keys = key.iter().map(|&column| &plan.columns[column]);
     let column = keys.find(|column| rows.batch.column(column.input).is_null(row));
     let found = column.map_or("has no value", |column| match rows.is_present(column.input, row) {
         true => "is null",
@@ -136,6 +158,7 @@ fn in_runs(builder: &Builder<'_>, selected: &Selected, steps: &mut Vec<Step>) {
     for &row in &selected.rows {
         let next = match builder.rows.operations[row as usize] {
             Operation::Delete => (Action::Delete, u32::MAX),
+            Operation::Replace => (Action::Replace, u32::MAX),
             Operation::Upsert => (Action::Put, builder.sets.of(row)),
         };
         // Rows that are only inserted may share a key; whether that is an error is the database's to say.
@@ -156,6 +179,7 @@ fn in_runs(builder: &Builder<'_>, selected: &Selected, steps: &mut Vec<Step>) {
 fn finish_run(builder: &Builder<'_>, run: Vec<Put>, kind: Option<(Action, u32)>, steps: &mut Vec<Step>) {
     match kind {
         Some((Action::Put, _)) => builder.puts(run, steps),
+        Some((Action::Replace, _)) => builder.replace(run.iter().map(|put| put.row).collect(), steps),
         Some(_) => builder.delete(run.iter().map(|put| put.row).collect(), steps),
         None => {}
     }

@@ -37,7 +37,7 @@ impl ColumnSets {
         let mut mask = all.clone();
         let mut last: Option<u32> = None;
         for row in 0..rows.len() {
-            if rows.operations[row] == Operation::Delete {
+            if rows.operations[row] != Operation::Upsert {
                 sets.of_row.push(u32::MAX);
                 continue;
             }

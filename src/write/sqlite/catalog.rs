@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::types::ColumnType;
-use crate::write::catalog::{CatalogColumn, CatalogTable, UniqueIndex};
+use crate::write::catalog::{CatalogColumn, CatalogTable, Index, UniqueIndex};
 use crate::write::error::WriteError;
 use crate::write::plan::TablePlan;
 
@@ -122,6 +122,24 @@ fn usable_columns(parts: &[SqliteRow], partial: bool) -> Result<Option<Vec<usize
         }
     }
     Ok(Some(columns))
+}
+
+/// Every whole index with the columns that it is over, an expression as an empty name.
+pub(super) async fn indexes(
+    connection: &mut SqliteConnection,
+    table: &CatalogTable,
+) -> Result<Vec<Index>, sqlx::Error> {
+    const SQL: &str = "SELECT i.name, coalesce(c.name, '') FROM pragma_index_list(?1) AS i, pragma_index_info(i.name) AS c \
+                       WHERE NOT i.partial ORDER BY i.origin <> 'pk', i.name, c.seqno";
+    let mut indexes: Vec<Index> = Vec::new();
+    for row in sqlx::query(SQL).bind(&table.name).fetch_all(connection).await? {
+        let (name, column): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        match indexes.last_mut() {
+            Some(index) if index.name == name => index.columns.push(column),
+            _ => indexes.push(Index { name, columns: vec![column] }),
+        }
+    }
+    Ok(indexes)
 }
 
 /// What stands in the way of writing to a planned table.

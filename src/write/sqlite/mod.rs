@@ -10,7 +10,7 @@ use crate::config::{Missing, Mode, Sink};
 use crate::dead_letter::DeadLetter;
 use crate::retry::Disposition;
 
-use super::catalog::CatalogTable;
+use super::catalog::{CatalogTable, Index};
 use super::error::WriteError;
 use super::plan::{DeletePlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -72,6 +72,10 @@ impl Session for SqliteSession {
 
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::problems(&mut self.connection, plan).await
+    }
+
+    async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
+        catalog::indexes(&mut self.connection, table).await.map_err(write_error)
     }
 
     /// IMMEDIATE takes the write lock now and waits for it; a transaction that begins with a read and writes later

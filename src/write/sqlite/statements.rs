@@ -61,7 +61,7 @@ impl Shape<'_> {
             }
             (Action::Put, Mode::Update) => self.update(rows),
             (Action::Patch, _) => self.update_from(rows, &merge::patches(self.plan, self.columns)),
-            (Action::Delete, _) => self.delete(rows),
+            (Action::Delete | Action::Replace, _) => self.delete(rows),
             (Action::SoftDelete, _) => self.soft_delete(rows),
         }
     }
@@ -237,7 +237,17 @@ mod tests {
         };
         let columns = columns.into_iter().enumerate().map(|(input, column)| PlanColumn { column, input }).collect();
         let (deletes, missing) = (DeletePlan::Hard, Missing::Null);
-        TablePlan { table, mode, columns, key: vec![1, 0], deletes, version: None, missing, merge: Vec::new() }
+        TablePlan {
+            table,
+            mode,
+            columns,
+            key: vec![1, 0],
+            deletes,
+            version: None,
+            missing,
+            replace: None,
+            merge: Vec::new(),
+        }
     }
 
     /// On several lines, for reading.

@@ -33,7 +33,17 @@ async fn plan(session: &mut SqliteSession) -> TablePlan {
     let table = session.table("t").await.unwrap().unwrap();
     let columns = vec![PlanColumn { column: table.columns[0].clone(), input: 0 }];
     let (mode, deletes, missing) = (Mode::Append, DeletePlan::Ignore, Missing::Null);
-    TablePlan { table, mode, columns, key: Vec::new(), deletes, version: None, missing, merge: Vec::new() }
+    TablePlan {
+        table,
+        mode,
+        columns,
+        key: Vec::new(),
+        deletes,
+        version: None,
+        missing,
+        replace: None,
+        merge: Vec::new(),
+    }
 }
 
 fn step() -> Step {

@@ -8,7 +8,7 @@ use crate::dead_letter::DeadLetter;
 use crate::offsets::Offsets;
 use crate::rows::{Operation, Rows};
 use crate::types::ColumnType;
-use crate::write::catalog::{CatalogColumn, CatalogTable};
+use crate::write::catalog::{CatalogColumn, CatalogTable, Index};
 use crate::write::destination::TableRows;
 use crate::write::plan::{DeletePlan, PlanColumn};
 use crate::write::session::Gap;
@@ -38,6 +38,9 @@ impl Session for Recorder {
         unreachable!()
     }
     async fn inspect_table(&mut self, _: &TablePlan) -> Result<Vec<String>, WriteError> {
+        unreachable!()
+    }
+    async fn indexes(&mut self, _: &CatalogTable) -> Result<Vec<Index>, WriteError> {
         unreachable!()
     }
     async fn begin(&mut self) -> Result<(), WriteError> {
@@ -103,6 +106,7 @@ fn plan(name: &str, deletes: DeletePlan) -> TablePlan {
         deletes,
         version: None,
         missing: Missing::Null,
+        replace: None,
         merge: Vec::new(),
     }
 }

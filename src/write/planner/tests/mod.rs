@@ -72,6 +72,7 @@ fn table(mode: Mode) -> Table {
         missing: Missing::Null,
         sql: None,
         filtered: Filtered::Ignore,
+        replace: Vec::new(),
         merge: Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ fn plan(mode: Mode, missing: Missing) -> TablePlan {
         deletes: DeletePlan::Hard,
         version: None,
         missing,
+        replace: None,
         merge: Vec::new(),
     }
 }

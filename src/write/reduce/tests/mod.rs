@@ -2,6 +2,7 @@
 
 mod model;
 mod properties;
+mod replace;
 
 use arrow_array::Array;
 

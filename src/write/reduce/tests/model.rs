@@ -87,6 +87,7 @@ impl Setting {
             deletes: self.deletes.clone(),
             version: self.version.then_some(VERSION),
             missing: self.missing,
+            replace: None,
             merge: Vec::new(),
         }
     }
@@ -181,6 +182,9 @@ impl Setting {
             match step.action {
                 Action::Put => self.put(table, &cells),
                 Action::Patch => unreachable!("only a merge patches"),
+                Action::Replace => {
+                    table.retain(|stored| cells.iter().any(|(&column, cell)| stored.cells[column] != *cell))
+                }
                 Action::Delete => self.delete(table, &self.key_of(&cells).unwrap(), None),
                 Action::SoftDelete => {
                     let mark = mark_of(step.batch.columns().last().unwrap(), row);
