@@ -1,6 +1,7 @@
 //! The integration tests, as one binary: against a real Kafka, PostgreSQL, MariaDB, MySQL and SQLite.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod canary;
 mod cases;
 mod config;
 mod consume;

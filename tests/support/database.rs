@@ -144,6 +144,15 @@ impl TestDatabase {
         }
     }
 
+    /// A bytes column that holds text, as text.
+    pub fn bytes_as_text(&self, column: &str) -> String {
+        match self.kind {
+            Kind::Postgres => format!("convert_from({column}, 'UTF8')"),
+            Kind::MariaDb | Kind::MySql => format!("CONVERT({column} USING utf8mb4)"),
+            Kind::Sqlite => format!("CAST({column} AS text)"),
+        }
+    }
+
     async fn postgres(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("PostgreSQL answers")
     }

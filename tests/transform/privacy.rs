@@ -22,19 +22,10 @@ fn with_key(privacy: &str) -> String {
 
 const DDL: [&str; 1] = ["CREATE TABLE people (id bigint NOT NULL PRIMARY KEY, email {text} NOT NULL)"];
 
-/// Bytes as text, in the database's words.
-fn readable(kind: Kind, column: &str) -> String {
-    match kind {
-        Kind::Postgres => format!("convert_from({column}, 'UTF8')"),
-        Kind::MariaDb | Kind::MySql => format!("CONVERT({column} USING utf8mb4)"),
-        Kind::Sqlite => format!("CAST({column} AS text)"),
-    }
-}
-
 /// The dead letters as the table has them.
 async fn dead_letters(scene: &Scene) -> Vec<DeadLetter> {
     let database = &scene.database;
-    let (key, value) = (readable(database.kind, "record_key"), readable(database.kind, "record_value"));
+    let (key, value) = (database.bytes_as_text("record_key"), database.bytes_as_text("record_value"));
     let offset = database.text("record_offset");
     let sql =
         format!("SELECT {offset}, {key}, {value}, headers, reason FROM tidegate_dead_letters ORDER BY record_offset");
