@@ -6,6 +6,7 @@ mod demo;
 mod health;
 mod logging;
 mod migrate;
+mod offsets;
 mod panics;
 mod plan;
 mod produce;
@@ -41,6 +42,7 @@ enum Command {
     Produce(produce::Produce),
     Health(health::Health),
     Migrate(migrate::Migrate),
+    Offsets(offsets::Offsets),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.execute(),
         Command::Health(health) => health.execute(&context),
         Command::Migrate(migrate) => migrate.execute(&context),
+        Command::Offsets(offsets) => offsets.execute(&context),
         Command::Schema(schema) => schema.execute(),
         Command::Completions(completions) => completions.execute(),
     };

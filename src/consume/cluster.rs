@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
@@ -27,6 +27,17 @@ pub struct Cluster {
     client: BaseConsumer<Listening>,
     /// Knows the group, without being a member of it. Made when first needed.
     group: OnceLock<BaseConsumer<Listening>>,
+}
+
+/// A member of the consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Its static instance, else its id.
+    pub name: String,
+    /// A static member that stopped is still one until its session ends.
+    pub is_static: bool,
+    pub host: String,
+    pub partitions: Vec<TopicPartition>,
 }
 
 impl fmt::Debug for Cluster {
@@ -75,6 +86,14 @@ impl Cluster {
         config
             .create_with_context(Listening(Mutex::new(None)))
             .map_err(|cause| errors::of_client(&cause, "the Kafka client could not be started"))
+    }
+
+    fn group_client(&self) -> Result<&BaseConsumer<Listening>, ConsumeError> {
+        if let Some(client) = self.group.get() {
+            return Ok(client);
+        }
+        let client = Self::client(&self.source, true)?;
+        Ok(self.group.get_or_init(|| client))
     }
 
     /// Every partition of the topics that `topics` names or matches now.
@@ -183,6 +202,51 @@ impl Cluster {
         })
     }
 
+    /// Who is in the group; empty where nobody is, or where there is no such group.
+    ///
+    /// # Errors
+    /// As [`Cluster::partitions`].
+    pub fn members(&self) -> Result<Vec<GroupMember>, ConsumeError> {
+        let group = &self.source.group;
+        let found = ask(
+            &self.client,
+            || format!("the members of group {group}"),
+            |client| {
+                // SAFETY: the client is alive: it is borrowed from `self`.
+                match unsafe { describe_group::describe(client.client().native_ptr(), group, LIMIT) } {
+                    // A coordinator that has never heard of it, or has forgotten it.
+                    Err(RDKafkaErrorCode::GroupIdNotFound) => Ok(Group::default()),
+                    found => found.map_err(KafkaError::MetadataFetch),
+                }
+            },
+        )?;
+        let member = |member: describe_group::Member| GroupMember {
+            name: member.instance.clone().unwrap_or(member.id),
+            is_static: member.instance.is_some(),
+            host: member.host.trim_start_matches('/').to_owned(),
+            partitions: member.partitions,
+        };
+        Ok(found.members.into_iter().map(member).collect())
+    }
+
+    /// Stores the group's offsets from outside of the group. Waits for the answer without a limit of its own.
+    ///
+    /// # Errors
+    /// As [`Cluster::partitions`]; with the class `rebalance` where the group has members: only they may then.
+    pub fn store_offsets(&self, positions: &[(TopicPartition, i64)]) -> Result<(), ConsumeError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let what = || format!("the offsets of group {} could not be stored", self.source.group);
+        ask(self.group_client()?, what, |client| {
+            let mut list = TopicPartitionList::with_capacity(positions.len());
+            for (partition, position) in positions {
+                list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*position))?;
+            }
+            client.commit(&list, CommitMode::Sync)
+        })
+    }
+
     /// `start` as numbers, in the order of `logs`.
     ///
     /// # Errors
@@ -247,15 +311,8 @@ impl Cluster {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let client = match self.group.get() {
-            Some(client) => client,
-            None => {
-                let client = Self::client(&self.source, true)?;
-                self.group.get_or_init(|| client)
-            }
-        };
         let what = || format!("the offsets of group {}", self.source.group);
-        let found = ask(client, what, |client| {
+        let found = ask(self.group_client()?, what, |client| {
             let mut list = TopicPartitionList::with_capacity(partitions.len());
             for partition in partitions {
                 list.add_partition(&partition.topic, partition.partition);

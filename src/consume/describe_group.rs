@@ -21,6 +21,8 @@ pub(super) struct Member {
     pub(super) id: String,
     /// Of a static member, where the broker tells it (Kafka 2.4).
     pub(super) instance: Option<String>,
+    /// Where it connects from, as the broker sees it: `/10.0.0.7`.
+    pub(super) host: String,
     pub(super) partitions: Vec<TopicPartition>,
 }
 
@@ -94,6 +96,7 @@ unsafe fn member(member: *const sys::rd_kafka_MemberDescription_t) -> Result<Mem
         Ok(Member {
             id: admin::text(sys::rd_kafka_MemberDescription_consumer_id(member)).unwrap_or_default(),
             instance: admin::text(sys::rd_kafka_MemberDescription_group_instance_id(member)),
+            host: admin::text(sys::rd_kafka_MemberDescription_host(member)).unwrap_or_default(),
             partitions: elements.iter().filter_map(partition).collect(),
         })
     }

@@ -38,7 +38,7 @@ use crate::lease::Lease;
 use crate::offsets::TopicPartition;
 use crate::retry::Disposition;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, GroupMember};
 
 pub use crate::kafka::errors::Failure as ConsumeError;
 

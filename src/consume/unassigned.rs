@@ -192,6 +192,7 @@ mod tests {
         let member = |(index, numbers): (usize, &&[i32])| Member {
             id: format!("i-{index}-x"),
             instance: Some(format!("i-{index}")),
+            host: String::new(),
             partitions: partitions(numbers),
         };
         Group { is_stable: true, members: held.iter().enumerate().map(member).collect() }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::commit::GroupOffsets;
-use crate::config::{Database, Pipeline};
+use crate::config::{Database, Delivery, Pipeline};
 use crate::consume::{ConsumeError, Consumer, ConsumerOptions, Event};
 use crate::events;
 use crate::inbox::MemoryBudget;
@@ -24,6 +24,7 @@ use crate::write::{self, Destination, Prepared};
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
+use super::ownership::{self, Held};
 use super::queries::Queries;
 use super::stages::Stages;
 use super::turned_true;
@@ -90,6 +91,7 @@ struct Coordinator {
     ending: watch::Sender<bool>,
     wanted: Arc<Wanted>,
     identities: Arc<Identities>,
+    held: Arc<Held>,
     /// Granted partitions, their lease and the index of their lane.
     leases: BTreeMap<TopicPartition, (Arc<Lease>, usize)>,
     /// What the group says is ours.
@@ -125,6 +127,7 @@ impl Coordinator {
             ending: watch::Sender::new(false),
             wanted: Arc::default(),
             identities: Arc::default(),
+            held: Arc::default(),
             leases: BTreeMap::new(),
             assigned: BTreeSet::new(),
             generation: 0,
@@ -149,6 +152,7 @@ impl Coordinator {
         let (others_sender, mut others) = mpsc::unbounded_channel();
         let source = self.setting.pipeline.source.clone();
         self.tasks.spawn(identity::watch(source, self.identities.clone(), others_sender));
+        self.watch_ownership();
         let mut stop = self.setting.stop.clone();
         loop {
             tokio::select! {
@@ -169,6 +173,19 @@ impl Coordinator {
                 () = next_reclaim(&self.reclaims) => self.reclaim(),
                 Some(Err(_)) = self.tasks.join_next() => return Err(Failure::Panicked),
             }
+        }
+    }
+
+    /// At-least-once has no fence, and so no owner.
+    fn watch_ownership(&mut self) {
+        if self.setting.pipeline.sink.delivery == Delivery::ExactlyOnce {
+            let reports = self.report_sender.clone();
+            let name = self.name().to_owned();
+            let tell = move |lost: Vec<TopicPartition>| {
+                events::fenced(&name, &lost);
+                reports.send(Report::Fenced(lost)).is_ok()
+            };
+            self.tasks.spawn(ownership::watch(write::ledger(&self.setting.pipeline), self.held.clone(), tell));
         }
     }
 
@@ -269,6 +286,7 @@ impl Coordinator {
             }
             found.push((lease.partition().clone(), lease.start()));
             let lane = self.lane_for(lease.partition());
+            self.held.add(lease.clone());
             self.leases.insert(lease.partition().clone(), (lease.clone(), lane));
             readable.push((lease, self.lanes[lane].inbox.clone()));
         }

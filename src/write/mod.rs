@@ -13,6 +13,7 @@ pub mod step;
 mod claim;
 mod destination;
 mod keys;
+mod ledger;
 mod merge;
 pub mod mysql;
 mod planner;
@@ -25,5 +26,6 @@ mod transaction;
 
 pub use claim::{ClaimOutcome, ClaimRequest};
 pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
+pub use ledger::{Expected, Ledger, SetPosition, SetPositions, StoredPosition, ledger};
 pub use planner::holds_every_value;
 pub use step::RowCounts;

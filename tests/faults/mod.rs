@@ -7,6 +7,7 @@ mod kills;
 mod load;
 mod lost;
 mod network;
+mod offsets;
 mod proxy;
 mod scene;
 mod servers;

@@ -29,6 +29,7 @@ mod chunks;
 mod connect;
 mod errors;
 mod inspect;
+mod ledger;
 mod merge;
 mod migrate;
 mod positions;

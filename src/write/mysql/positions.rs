@@ -252,7 +252,7 @@ fn bind_dead_letter(pipeline: &str, letter: &DeadLetter, types: &Types, argument
     bind!(arguments, fault.stage.name(), fault.class, &*fault.code, &*fault.reason, fault.column.as_deref());
 }
 
-fn position(row: &MySqlRow) -> Result<Position, sqlx::Error> {
+pub(super) fn position(row: &MySqlRow) -> Result<Position, sqlx::Error> {
     let topic: String = row.try_get(0)?;
     Ok(Position {
         partition: TopicPartition::new(topic, row.try_get(1)?),

@@ -21,6 +21,7 @@ mod catalog;
 mod connect;
 mod encode;
 mod errors;
+mod ledger;
 mod literal;
 mod merge;
 mod migrations;

@@ -119,7 +119,7 @@ WHERE datname = current_database() AND usename = current_user AND application_na
     Ok(sqlx::query(SQL).bind(format!("{schema}.tidegate_positions")).fetch_all(connection).await?.len() as u64)
 }
 
-fn position(row: &PgRow) -> sqlx::Result<Position> {
+pub(super) fn position(row: &PgRow) -> sqlx::Result<Position> {
     Ok(Position {
         partition: TopicPartition::new(row.try_get::<&str, _>("topic")?, row.try_get("part")?),
         next_offset: row.try_get("next_offset")?,

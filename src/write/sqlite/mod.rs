@@ -22,6 +22,7 @@ mod catalog;
 mod connect;
 mod declared;
 mod errors;
+mod ledger;
 mod merge;
 mod migrate;
 mod positions;

@@ -102,7 +102,7 @@ pub(super) async fn read(connection: &mut SqliteConnection, pipeline: &str) -> R
     rows.iter().map(position).collect::<Result<_, _>>().map_err(write_error)
 }
 
-fn position(row: &SqliteRow) -> Result<Position, sqlx::Error> {
+pub(super) fn position(row: &SqliteRow) -> Result<Position, sqlx::Error> {
     Ok(Position {
         partition: TopicPartition::new(row.try_get::<&str, _>(0)?, row.try_get(1)?),
         next_offset: row.try_get(2)?,
