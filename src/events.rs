@@ -63,6 +63,10 @@ pub fn gap(pipeline: &str, partition: &TopicPartition, from: i64, to: i64, reaso
     tracing::error!(pipeline, %partition, from, to, reason, "records were lost before they could be read");
 }
 
+pub fn table_created(pipeline: &str, table: &str, statement: &str) {
+    tracing::info!(pipeline, table, statement, "the table was not there; it is created");
+}
+
 pub fn warning(pipeline: &str, warning: &str) {
     tracing::warn!(pipeline, "{warning}");
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod secrets;
 mod values;
 mod wrong;
+mod wrong_create;
 mod wrong_merge;
 mod wrong_privacy;
 mod wrong_replace;

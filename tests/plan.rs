@@ -32,8 +32,12 @@ sql = "SELECT UNNEST(tags) AS tag, _offset AS at FROM input"
 "#;
 
 fn plan(url: &str, more: &[&str]) -> Output {
+    plan_of(SECTIONS, url, more)
+}
+
+fn plan_of(sections: &str, url: &str, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = format!("name = \"orders\"\n{SECTIONS}[sink]\nurl = \"{url}\"\n");
+    let text = format!("name = \"orders\"\n{sections}[sink]\nurl = \"{url}\"\n");
     std::fs::write(folder.path().join("orders.toml"), text).expect("a file");
     let mut tidegate = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     tidegate.args(["plan", "orders.toml"]).args(more).current_dir(folder.path()).output().expect("it runs")
@@ -63,10 +67,10 @@ async fn every_column_is_followed_from_the_record_to_the_table() {
         )
         .await;
     let output = plan(&database.url, &["--output", "json"]);
-    let plan_of = json(&output);
-    assert_eq!(output.status.code(), Some(0), "{plan_of}");
-    assert_eq!(plan_of["unreachable"], Value::Null);
-    let orders = &plan_of["tables"][0];
+    let planned = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{planned}");
+    assert_eq!(planned["unreachable"], Value::Null);
+    let orders = &planned["tables"][0];
     assert_eq!(orders["table"], "public.orders");
     assert_eq!(
         (&orders["mode"], &orders["key"][0], &orders["deletes"]),
@@ -87,9 +91,9 @@ async fn every_column_is_followed_from_the_record_to_the_table() {
     let unfilled: Vec<_> =
         unfilled.iter().map(|column| (column["column"].as_str().unwrap(), column["gets"].as_str().unwrap())).collect();
     assert_eq!(unfilled, [("gone", "the mark of deleted rows"), ("note", "NULL"), ("stored", "its default")]);
-    let quantity = column(&plan_of["tables"][1], "quantity ");
+    let quantity = column(&planned["tables"][1], "quantity ");
     assert_eq!((&quantity["sql"], &quantity["inputs"][0]), (&Value::Null, &"quantity int ($.quantity)".into()));
-    let tag = column(&plan_of["tables"][2], "tag ");
+    let tag = column(&planned["tables"][2], "tag ");
     assert_eq!(tag["inputs"], serde_json::json!(["tags text[] ($.tags)"]));
     let ours = "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'tidegate%'";
     assert_eq!(database.number(ours).await, 0, "nothing was changed");
@@ -101,13 +105,49 @@ async fn every_column_is_followed_from_the_record_to_the_table() {
 #[test]
 fn without_the_database_the_side_of_the_sql_is_shown_and_a_sentence_says_so() {
     let output = plan("postgres://app:hunter2@127.0.0.1:1/shop", &["--output", "json"]);
-    let plan_of = json(&output);
+    let planned = json(&output);
     assert_eq!(output.status.code(), Some(0));
-    assert!(plan_of["unreachable"].as_str().unwrap().starts_with("the database was not asked"), "{plan_of}");
-    assert!(!plan_of.to_string().contains("hunter2"));
-    assert_eq!(column(&plan_of["tables"][0], "total ")["sql"], "quantity * price");
-    assert_eq!(column(&plan_of["tables"][0], "total ")["column"], Value::Null);
-    assert_eq!(plan_of["tables"][1]["columns"].as_array().unwrap().len(), 6);
+    assert!(planned["unreachable"].as_str().unwrap().starts_with("the database was not asked"), "{planned}");
+    assert!(!planned.to_string().contains("hunter2"));
+    assert_eq!(column(&planned["tables"][0], "total ")["sql"], "quantity * price");
+    assert_eq!(column(&planned["tables"][0], "total ")["column"], Value::Null);
+    assert_eq!(planned["tables"][1]["columns"].as_array().unwrap().len(), 6);
+    let orders = &planned["tables"][0];
+    assert!(orders["ddl"].as_str().unwrap().contains("\"total\" numeric(23,2)"), "{orders}");
+    assert_eq!(orders["statements"].as_array().unwrap().len(), 2, "{orders}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_not_there_are_shown_with_their_statements() {
+    let database = TestDatabase::new(Kind::Sqlite).await;
+    let sections =
+        SECTIONS.replace("tags = \"text[]\"\n", "").replace("SELECT UNNEST(tags) AS tag", "SELECT tenant AS tag");
+    let output = plan_of(&sections, &database.url, &["--output", "json"]);
+    let plan = json(&output);
+    // Nobody is told to create them.
+    assert_eq!(output.status.code(), Some(2), "{plan}");
+    assert!(plan["problems"][0].as_str().unwrap().contains("write create = true"), "{plan}");
+    let output = plan_of(
+        &sections
+            .replace("mode = \"append\"", "mode = \"append\"\ncreate = true")
+            .replace("key =", "create = true\nkey ="),
+        &database.url,
+        &[],
+    );
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for part in [
+        "where it is not there, it is created at start:",
+        "\"order_id\" INTEGER NOT NULL,",
+        "\"gone\" TEXT",
+        ") STRICT;",
+        "it is written by:",
+        "INSERT OR ABORT INTO \"orders\" AS t (\"order_id\", \"total\"",
+        "UPDATE OR ABORT \"orders\" AS t SET \"gone\"",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM sqlite_schema").await, 0, "nothing was changed");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod checks;
+mod create;
 mod deletes;
 mod errors;
 mod examples;

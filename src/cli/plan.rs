@@ -6,7 +6,7 @@ use crate::config::{self, Mode, Pipeline};
 use crate::pipeline::{Queries, Step};
 use crate::types::ColumnType;
 use crate::write::plan::{DeletePlan, TablePlan};
-use crate::write::{self, Prepared};
+use crate::write::{self, Prepared, Preview};
 
 use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
 
@@ -50,6 +50,12 @@ struct PlannedTable {
     columns: Vec<PlannedColumn>,
     /// The table's columns that nothing fills, each with what it gets.
     unfilled: Vec<Unfilled>,
+    /// What creates the table where it is not there; `None`: it is there, or nothing says which columns it has.
+    ddl: Option<String>,
+    /// Is that statement run at start?
+    create: bool,
+    /// What writes the table.
+    statements: Vec<String>,
 }
 
 /// One column on its way.
@@ -101,24 +107,31 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
         problems: Vec::new(),
     };
     let steps = queries.steps();
-    let prepared = match write::open(pipeline, queries.outputs()).check().await {
-        Ok(Ok(prepared)) => {
-            plan.problems.extend(queries.compile(pipeline, &prepared).err().unwrap_or_default());
-            plan.warnings.clone_from(&prepared.warnings);
-            Some(prepared)
+    let outputs = queries.outputs();
+    let preview = match write::open(pipeline, outputs.clone()).preview().await {
+        Ok(Ok(preview)) => {
+            plan.problems.extend(queries.compile(pipeline, &preview.prepared).err().unwrap_or_default());
+            plan.warnings.clone_from(&preview.prepared.warnings);
+            plan.problems.extend(absent(pipeline, &preview));
+            Some(preview)
         }
         Ok(Err(problems)) => {
             plan.problems = problems;
             None
         }
         Err(error) => {
-            plan.unreachable = Some(format!("the database was not asked, so only the SQL's side is shown: {error}"));
+            plan.unreachable = Some(format!(
+                "the database was not asked, so only the SQL's side is shown, and statements for tables as they would be \
+                 created: {error}"
+            ));
             None
         }
     };
+    // What the file alone says; where that is not enough, the tables themselves must tell.
+    let assumed = write::preview(pipeline, &outputs).ok().filter(|_| preview.is_none());
     for (index, (table, steps)) in pipeline.tables.iter().zip(steps).enumerate() {
-        plan.tables.push(match &prepared {
-            Some(prepared) => with_table(prepared, index, steps.as_deref()),
+        let mut planned = match &preview {
+            Some(preview) => with_table(&preview.prepared, index, steps.as_deref()),
             None => PlannedTable {
                 table: table.name.clone(),
                 mode: mode(table.mode),
@@ -127,10 +140,34 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
                 replace: table.replace.clone(),
                 columns: steps.unwrap_or_else(|| Step::declared(pipeline)).iter().map(sql_side).collect(),
                 unfilled: Vec::new(),
+                ddl: None,
+                create: table.create,
+                statements: Vec::new(),
             },
-        });
+        };
+        planned.create = table.create;
+        if let Some(preview) = preview.as_ref().or(assumed.as_ref()) {
+            planned.ddl.clone_from(&preview.tables[index].ddl);
+            planned.statements.clone_from(&preview.tables[index].statements);
+        }
+        plan.tables.push(planned);
     }
     plan
+}
+
+/// Tables that are not there and that nobody is told to create.
+fn absent(pipeline: &Pipeline, preview: &Preview) -> Vec<String> {
+    let tables = pipeline.tables.iter().zip(&preview.tables);
+    tables
+        .filter(|(table, preview)| preview.ddl.is_some() && !table.create)
+        .map(|(table, _)| {
+            format!(
+                "table {}: the database has no table of that name that this user can see: run the statement above, \
+                 write create = true, or correct `name`",
+                table.name
+            )
+        })
+        .collect()
 }
 
 fn sql_side(step: &Step) -> PlannedColumn {
@@ -169,6 +206,9 @@ fn with_table(prepared: &Prepared, index: usize, steps: Option<&[Step]>) -> Plan
         replace: plan.replace.iter().flat_map(|replace| names(plan, &replace.columns)).collect(),
         columns: columns.collect(),
         unfilled: unfilled(plan),
+        ddl: None,
+        create: false,
+        statements: Vec::new(),
     }
 }
 
@@ -268,7 +308,20 @@ impl PlannedTable {
         for Unfilled { column, native, gets } in &self.unfilled {
             println!("    nothing fills {column} {native}: it gets {gets}");
         }
+        if let Some(ddl) = &self.ddl {
+            let by = if self.create { "is created at start" } else { "is to be created by hand, or by create = true" };
+            println!("\n    where it is not there, it {by}:");
+            print_indented(ddl);
+        }
+        if !self.statements.is_empty() {
+            println!("\n    it is written by:");
+            self.statements.iter().for_each(|statement| print_indented(statement));
+        }
     }
+}
+
+fn print_indented(text: &str) {
+    text.lines().for_each(|line| println!("      {line}"));
 }
 
 /// Columns as wide as their widest cell.

@@ -278,6 +278,8 @@ pub struct Table {
     pub replace: Vec<String>,
     /// With [`Mode::Merge`]: what each column that is not in the key does, in the file's order.
     pub merge: Vec<MergeColumn>,
+    /// Is it created where the database does not have it?
+    pub create: bool,
 }
 
 /// A `[[topic]]`.

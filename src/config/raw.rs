@@ -195,10 +195,13 @@ pub struct RawTable {
     /// with the highest or lowest order, which is kept in the column `by`. A null changes nothing.
     #[schemars(extend("examples" = [{ "orders": "sum", "max_price": "max", "city": { "last": { "by": "event_time" } } }]))]
     pub merge: Setting<MergeColumns>,
+    /// Create the table at start where the database does not have it: its columns are those of `sql`, else of
+    /// [source.columns], `key` is its primary key. A table that is there is left alone.
+    #[schemars(extend("default" = false))]
+    pub create: Setting<bool>,
 }
 
-section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, replace, merge } later {
-    "create" => "remove it and create the table in the database first",
+section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create } later {
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
     "retention" => "remove it; delete old rows by a job of the database",
 });

@@ -161,6 +161,22 @@ impl Read for String {
     }
 }
 
+impl Read for bool {
+    fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
+        match &node.kind {
+            Kind::Bool(value) => return Some(*value),
+            Kind::Text(text) if node.is_variable() || node.hidden => {
+                if let Ok(value) = text.trim().parse() {
+                    return Some(value);
+                }
+            }
+            _ => {}
+        }
+        wrong_type(node, option, "write true or false without quotes", problems);
+        None
+    }
+}
+
 impl Read for i128 {
     fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {
         match &node.kind {

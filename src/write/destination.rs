@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
 use crate::dead_letter::DeadLetter;
+use crate::events;
 use crate::lease::Lease;
 use crate::offsets::Offsets;
 use crate::outbox::Outbox;
@@ -13,11 +14,13 @@ use crate::rows::{InputSchema, OutputColumn, Rows};
 use crate::types::ColumnType;
 
 use super::claim::{self, ClaimOutcome, ClaimRequest};
+use super::create::{Draft, design};
 use super::error::WriteError;
 use super::mysql::{self, MySqlSession};
 use super::plan::TablePlan;
-use super::planner;
+use super::planner::{self, Planned};
 use super::postgres::{self, PostgresSession};
+use super::preview::{Preview, TablePreview, statements};
 use super::session::Session;
 use super::sqlite::{self, SqliteSession};
 use super::step::RowCounts;
@@ -26,12 +29,15 @@ use super::transaction::SqlWriter;
 /// A sink database: prepared once, claimed from at each assignment, written to by the lanes.
 #[async_trait]
 pub trait Destination: Send + Sync {
-    /// Creates our own tables where they are missing, checks the server and the target tables, and plans. Repeated
-    /// with backoff until it succeeds: nothing is consumed before.
+    /// Creates our own tables where they are missing, checks the server and the target tables, plans, and creates the
+    /// tables that are to be. Repeated with backoff until it succeeds: nothing is consumed before.
     async fn prepare(&self) -> Result<Prepared, WriteError>;
 
     /// Checks as [`Destination::prepare`] does, but changes nothing. All problems at once, as sentences.
     async fn check(&self) -> Result<Result<Prepared, Vec<String>>, WriteError>;
+
+    /// As [`Destination::check`], with every table that is not there as it would be created, whether it is to be or not.
+    async fn preview(&self) -> Result<Result<Preview, Vec<String>>, WriteError>;
 
     /// Creates our own tables.
     async fn migrate(&self) -> Result<(), WriteError>;
@@ -54,6 +60,13 @@ pub struct Prepared {
     pub targets: Vec<Option<Vec<ColumnType>>>,
     /// What the operator should know: weak durability, columns that nothing fills ...
     pub warnings: Vec<String>,
+}
+
+impl From<Planned> for Prepared {
+    fn from(planned: Planned) -> Self {
+        let Planned { input, tables, targets, warnings } = planned;
+        Self { input, tables: tables.into(), targets, warnings }
+    }
 }
 
 /// One dedicated connection and what it writes.
@@ -137,6 +150,23 @@ pub fn ddl(sink: &Sink) -> String {
     }
 }
 
+/// What is made of tables that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Absent {
+    /// They are missing.
+    Missing,
+    /// Those that are to be created are taken as if they were there.
+    Created,
+    /// All are.
+    Assumed,
+}
+
+struct Inspected {
+    prepared: Prepared,
+    /// One per `[[table]]`: what creates it where it is taken as if it were there.
+    drafts: Vec<Option<Draft>>,
+}
+
 struct SqlDestination<S> {
     pipeline: String,
     sink: Sink,
@@ -162,11 +192,30 @@ impl<S: Session> SqlDestination<S> {
         }
     }
 
-    async fn inspect(&self, session: &mut S) -> Result<Result<Prepared, Vec<String>>, WriteError> {
+    async fn inspect(&self, session: &mut S, absent: Absent) -> Result<Result<Inspected, Vec<String>>, WriteError> {
         let mut warnings = session.inspect_server().await?;
         let mut catalog = Vec::with_capacity(self.tables.len());
-        for table in &self.tables {
-            catalog.push(session.table(&table.name).await?);
+        let mut drafts = Vec::with_capacity(self.tables.len());
+        let mut problems = Vec::new();
+        for (table, query) in self.tables.iter().zip(&self.queries) {
+            let found = session.table(&table.name).await?;
+            let is_assumed =
+                found.is_none() && (absent == Absent::Assumed || (absent == Absent::Created && table.create));
+            let draft = match design(table, query.as_deref(), &self.columns) {
+                _ if !is_assumed => None,
+                Ok(new) => session.draft(&new).await?.map_err(|told| problems.extend(told)).ok(),
+                // That the table is not there is told by the planner.
+                Err(_) if !table.create => None,
+                Err(told) => {
+                    problems.extend(told);
+                    None
+                }
+            };
+            catalog.push(found.or_else(|| draft.as_ref().map(|draft| draft.table.clone())));
+            drafts.push(draft);
+        }
+        if !problems.is_empty() {
+            return Ok(Err(problems));
         }
         let planned = planner::plan(planner::Request {
             tables: &self.tables,
@@ -182,18 +231,37 @@ impl<S: Session> SqlDestination<S> {
         };
         warnings.extend(planned.warnings);
         let mut tables = planned.tables;
-        for plan in &mut tables {
-            warnings.extend(find_index(session, plan).await?);
+        for (plan, draft) in tables.iter_mut().zip(&drafts) {
+            if draft.is_none() {
+                warnings.extend(find_index(session, plan).await?);
+            }
         }
-        let mut problems = Vec::new();
-        for plan in &tables {
+        for (plan, _) in tables.iter().zip(&drafts).filter(|(_, draft)| draft.is_none()) {
             problems.extend(session.inspect_table(plan).await?);
         }
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        let (input, tables, targets) = (planned.input, tables.into(), planned.targets);
-        Ok(Ok(Prepared { input, tables, targets, warnings }))
+        let (input, targets) = (planned.input, planned.targets);
+        Ok(Ok(Inspected { prepared: Prepared { input, tables: tables.into(), targets, warnings }, drafts }))
+    }
+
+    /// What [`Destination::prepare`] does on its connection.
+    async fn prepare_on(&self, session: &mut S) -> Result<Result<Prepared, Vec<String>>, WriteError> {
+        session.migrate().await?;
+        let Inspected { prepared, drafts } = match self.inspect(session, Absent::Created).await? {
+            Ok(inspected) => inspected,
+            Err(problems) => return Ok(Err(problems)),
+        };
+        if drafts.iter().all(Option::is_none) {
+            return Ok(Ok(prepared));
+        }
+        for draft in drafts.iter().flatten() {
+            session.create(draft).await?;
+            events::table_created(&self.pipeline, &draft.table.full_name(), &draft.sql);
+        }
+        // Whoever created them: they are checked as all others.
+        Ok(self.inspect(session, Absent::Missing).await?.map(|inspected| inspected.prepared))
     }
 }
 
@@ -218,8 +286,7 @@ async fn find_index<S: Session>(session: &mut S, plan: &mut TablePlan) -> Result
 impl<S: Session> Destination for SqlDestination<S> {
     async fn prepare(&self) -> Result<Prepared, WriteError> {
         let mut session = S::connect(&self.sink, &self.pipeline).await?;
-        session.migrate().await?;
-        let inspected = self.inspect(&mut session).await?;
+        let inspected = self.prepare_on(&mut session).await?;
         session.close().await;
         inspected.map_err(|problems| {
             WriteError::new(crate::retry::Disposition::Block, "target-table", "", problems.join("; "))
@@ -228,9 +295,29 @@ impl<S: Session> Destination for SqlDestination<S> {
 
     async fn check(&self) -> Result<Result<Prepared, Vec<String>>, WriteError> {
         let mut session = S::connect(&self.sink, &self.pipeline).await?;
-        let inspected = self.inspect(&mut session).await?;
+        let inspected = self.inspect(&mut session, Absent::Created).await?;
         session.close().await;
-        Ok(inspected)
+        Ok(inspected.map(|Inspected { mut prepared, drafts }| {
+            let told =
+                |draft: &Draft| format!("table {}: it is not there, and is created at start", draft.table.full_name());
+            prepared.warnings.extend(drafts.iter().flatten().map(told));
+            prepared
+        }))
+    }
+
+    async fn preview(&self) -> Result<Result<Preview, Vec<String>>, WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        let inspected = self.inspect(&mut session, Absent::Assumed).await?;
+        let preview = inspected.map(|Inspected { prepared, drafts }| {
+            let table = |(plan, draft): (&TablePlan, Option<Draft>)| TablePreview {
+                ddl: draft.map(|draft| draft.sql),
+                statements: statements(plan, |plan, action, columns| session.statement(plan, action, columns)),
+            };
+            let tables = prepared.tables.iter().zip(drafts).map(table).collect();
+            Preview { prepared, tables }
+        });
+        session.close().await;
+        Ok(preview)
     }
 
     async fn migrate(&self) -> Result<(), WriteError> {

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod catalog;
+pub mod create;
 pub mod error;
 pub mod plan;
 pub mod session;
@@ -18,6 +19,7 @@ mod merge;
 pub mod mysql;
 mod planner;
 pub mod postgres;
+mod preview;
 pub mod reduce;
 #[allow(unsafe_code, reason = "sqlx does not hand out its sockets; they are found by number")]
 mod socket;
@@ -28,4 +30,5 @@ pub use claim::{ClaimOutcome, ClaimRequest};
 pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
 pub use ledger::{Expected, Ledger, SetPosition, SetPositions, StoredPosition, ledger};
 pub use planner::holds_every_value;
+pub use preview::{Preview, preview};
 pub use step::RowCounts;

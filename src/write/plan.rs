@@ -3,6 +3,7 @@
 use crate::config::{Missing, Mode};
 
 use super::catalog::{CatalogColumn, CatalogTable};
+use super::step::Action;
 
 /// How rows go into one table. Made once per start and per schema change, by [`super::planner`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,29 @@ impl TablePlan {
     /// The columns whose documents are patched.
     pub fn documents(&self) -> Vec<usize> {
         (0..self.columns.len()).filter(|&column| self.merge(column) == Some(Merge::JsonMerge)).collect()
+    }
+
+    /// What is done to the table, each with the columns that rows have who have all: deletes, then puts, then patches.
+    pub fn actions(&self) -> Vec<(Action, Vec<usize>)> {
+        let documents = self.documents();
+        let mut keys = self.key.clone();
+        keys.sort_unstable();
+        let mut actions = Vec::new();
+        let mut parents = self.replace.as_ref().map_or_else(Vec::new, |replace| replace.columns.clone());
+        parents.sort_unstable();
+        match self.deletes {
+            _ if self.replace.is_some() => actions.push((Action::Replace, parents)),
+            DeletePlan::Hard => actions.push((Action::Delete, keys.clone())),
+            DeletePlan::Soft(_) => actions.push((Action::SoftDelete, keys.clone())),
+            DeletePlan::Ignore => {}
+        }
+        actions.push((Action::Put, (0..self.columns.len()).filter(|column| !documents.contains(column)).collect()));
+        if !documents.is_empty() {
+            keys.extend(documents);
+            keys.sort_unstable();
+            actions.push((Action::Patch, keys));
+        }
+        actions
     }
 
     /// The order column of a first or last value.

@@ -8,9 +8,10 @@ use crate::dead_letter::DeadLetter;
 use crate::offsets::TopicPartition;
 
 use super::catalog::{CatalogTable, Index};
+use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::plan::TablePlan;
-use super::step::Step;
+use super::step::{Action, Step};
 
 /// One dedicated connection to one database. Never pooled, never shared, never cancelled and used again: after any
 /// error whose `connection_usable` is false, and after any dropped call, it is dropped whole.
@@ -33,12 +34,22 @@ pub trait Session: Send + Sized + 'static {
     /// that equals it but for case). `None`: there is no such table.
     async fn table(&mut self, name: &str) -> Result<Option<CatalogTable>, WriteError>;
 
+    /// How this database would make a table; changes nothing. The inner error: what it cannot store, as sentences.
+    async fn draft(&mut self, new: &NewTable) -> Result<Result<Draft, Vec<String>>, WriteError>;
+
+    /// Makes a table, outside of any data transaction; one that is there by now is left alone. `Block` with the
+    /// statement in the message where the right is missing.
+    async fn create(&mut self, draft: &Draft) -> Result<(), WriteError>;
+
     /// Checks that belong to this database alone: rights on the table, the storage engine, extra unique indexes
     /// where `ON DUPLICATE KEY` would fire on them. Every problem as a sentence with its cure.
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError>;
 
     /// The indexes of a table that a search by its columns can use: over all rows.
     async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError>;
+
+    /// An action's statement over rows that have `columns`, for people: of one row where their number is part of it.
+    fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String>;
 
     /// Starts a transaction at READ COMMITTED (SQLite: IMMEDIATE).
     async fn begin(&mut self) -> Result<(), WriteError>;

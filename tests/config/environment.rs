@@ -60,7 +60,7 @@ fn a_problem_of_a_variable_is_told_by_its_name() {
     for (line, words) in told.iter().zip([
         "TIDEGATE__SINK__WRITERS: `sink.writers` is text",
         "TIDEGATE__SOURCE__KAFKA__DEBUG: `debug` cannot be set here",
-        "TIDEGATE__TABLE__ORDERS__CREATE: this version does not have `table.create` yet",
+        "TIDEGATE__TABLE__ORDERS__CREATE: create = true, and nothing says which columns",
         "TIDEGATE__TABLE__ORDERS__MODE: `table.mode` cannot be \"upsrt\"",
     ]) {
         assert!(line.starts_with(words), "{line}");

@@ -2,6 +2,7 @@
 
 use tidegate::config::Rule;
 
+use super::wrong_create::CREATE;
 use super::wrong_merge::MERGE;
 use super::wrong_privacy::PRIVACY;
 use super::wrong_replace::REPLACE;
@@ -49,11 +50,6 @@ const KEYS: &[Case] = &[
         TABLE,
         "[[table]]\nname = \"orders\"\nkey = [\"id\"]\nsql = \"SELECT 1\"\ndeletes = \"ignore\"\n▶filtered = \"delete\"\n",
         &["filtered = \"delete\" has no effect with deletes = \"ignore\""],
-    ),
-    (
-        TABLE,
-        "[[table]]\nname = \"orders\"\n▶create = true\n",
-        &["does not have `table.create` yet", "create the table"],
     ),
     (TABLE, "[[table]]\nname = \"orders\"\n▶retention.keep = \"30d\"\n", &["does not have `table.retention` yet"]),
     (TABLE, "[[table]]\nname = \"orders\"\n▶[[check]]\nsql = \"a > 0\"\n", &["`check.name` is missing"]),
@@ -354,7 +350,7 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, REPLACE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+    [KEYS, SOURCE, MERGE, REPLACE, CREATE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

@@ -30,6 +30,7 @@ pub fn table(name: &str, mode: Mode) -> Table {
         filtered: Filtered::Ignore,
         replace: Vec::new(),
         merge: Vec::new(),
+        create: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cases;
 mod columns;
+mod create;
 mod daemon;
 mod default;
 mod merge;
@@ -49,6 +50,7 @@ pub fn pipeline(
         Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), delivery, problems),
         None => None,
     };
+    create::columns(&raw, problems);
     let checks = rules::checks(&raw.check, problems);
     let sources = source.as_ref().map(|source| &source.topics);
     let topics = match &raw.topic {

@@ -7,6 +7,7 @@ use crate::config::raw::RawTable;
 use crate::config::read::{Given, Setting};
 use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table};
 
+use super::create;
 use super::merge::merge;
 use super::replace::replace;
 
@@ -76,6 +77,7 @@ fn table(
     relations(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
     statement(raw, mode, deletes.as_ref(), problems);
     let replace = replace(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
+    let create = create::create(raw, mode, problems);
     Some(Table {
         name: name?,
         mode,
@@ -87,6 +89,7 @@ fn table(
         filtered: raw.filtered.value().copied().unwrap_or(Filtered::Ignore),
         replace: replace?,
         merge: merge?,
+        create,
     })
 }
 

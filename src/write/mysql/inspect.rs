@@ -106,26 +106,8 @@ impl MySqlSession {
 
     /// Prepares the statements that will run: the server then checks rights and columns, and touches no row.
     async fn check_rights(&mut self, plan: &TablePlan) -> Result<Option<String>, WriteError> {
-        let documents = plan.documents();
-        let all: Vec<usize> = (0..plan.columns.len()).filter(|column| !documents.contains(column)).collect();
-        let mut keys = plan.key.clone();
-        keys.sort_unstable();
-        let mut patched = [keys.as_slice(), &documents].concat();
-        patched.sort_unstable();
-        let mut wanted = vec![(Action::Put, &all)];
-        let mut parents = plan.replace.as_ref().map_or_else(Vec::new, |replace| replace.columns.clone());
-        parents.sort_unstable();
-        match plan.deletes {
-            _ if plan.replace.is_some() => wanted.push((Action::Replace, &parents)),
-            DeletePlan::Hard => wanted.push((Action::Delete, &keys)),
-            DeletePlan::Soft(_) => wanted.push((Action::SoftDelete, &keys)),
-            DeletePlan::Ignore => {}
-        }
-        if !documents.is_empty() {
-            wanted.push((Action::Patch, &patched));
-        }
-        for (action, columns) in wanted {
-            let sql = statements::statement(self.flavor, plan, action, columns).sql(1);
+        for (action, columns) in plan.actions() {
+            let sql = statements::statement(self.flavor, plan, action, &columns).sql(1);
             let prepared = self.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
             let Err(error) = prepared.map(drop) else { continue };
             let error = errors::read(&error, Some(plan)).error;

@@ -5,6 +5,7 @@
 //! migrate     our own tables
 //! catalog     a table as the server has it       inspect   what this server cannot do safely with it
 //! positions   the fence, the claims, dead letters
+//! create      a table that is to be made
 //! apply       a step, cut into chunks; statements is its SQL, bind its values
 //! errors      what the server's answers mean
 //! ```
@@ -17,16 +18,18 @@ use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
 
 use super::catalog::{CatalogTable, Index};
+use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
-use super::step::Step;
+use super::step::{Action, Step};
 
 mod apply;
 mod bind;
 mod catalog;
 mod chunks;
 mod connect;
+mod create;
 mod errors;
 mod inspect;
 mod ledger;
@@ -35,12 +38,18 @@ mod migrate;
 mod positions;
 mod statements;
 
+pub use create::{Server, draft};
 use errors::{commit_error, write_error};
-use statements::Flavor;
+pub use statements::Flavor;
 
 /// The statements that create our tables in the database `schema`, for an operator to run.
 pub fn ddl(schema: &str) -> String {
     migrate::ddl(schema)
+}
+
+/// The statement of an action over rows that have `columns`, for people: one row of it.
+pub fn statement(flavor: Flavor, plan: &TablePlan, action: Action, columns: &[usize]) -> String {
+    statements::statement(flavor, plan, action, columns).sql(1)
 }
 
 pub struct MySqlSession {
@@ -86,12 +95,24 @@ impl Session for MySqlSession {
         self.find_table(name).await
     }
 
+    async fn draft(&mut self, new: &NewTable) -> Result<Result<Draft, Vec<String>>, WriteError> {
+        Ok(self.draft_table(new))
+    }
+
+    async fn create(&mut self, draft: &Draft) -> Result<(), WriteError> {
+        self.create_table_of(draft).await
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         self.check_table(plan).await
     }
 
     async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
         self.find_indexes(table).await
+    }
+
+    fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
+        Some(statement(self.flavor, plan, action, columns))
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

@@ -35,24 +35,48 @@ pub(super) fn is_copy(plan: &TablePlan, step: &Step) -> bool {
         && step.columns.iter().all(|&column| is_copyable(&plan.columns[column].column))
 }
 
+/// The statement of an action over rows that have `columns`, for people.
+pub fn statement(plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
+    let is_copyable = columns.iter().all(|&column| is_copyable(&plan.columns[column].column));
+    if action == Action::Put && plan.mode == Mode::Append && is_copyable {
+        return Some(statements::copy(plan, columns));
+    }
+    let mark = mark(plan, action);
+    let targets = columns.iter().map(|&column| &plan.columns[column].column).chain(mark);
+    let parameters = targets.map(Parameter::of).collect::<Option<Vec<_>>>()?;
+    Some(sql(plan, action, columns, mark, &parameters))
+}
+
+fn mark(plan: &TablePlan, action: Action) -> Option<&CatalogColumn> {
+    match &plan.deletes {
+        DeletePlan::Soft(mark) if action == Action::SoftDelete => Some(mark),
+        _ => None,
+    }
+}
+
+fn sql(
+    plan: &TablePlan,
+    action: Action,
+    columns: &[usize],
+    mark: Option<&CatalogColumn>,
+    parameters: &[Parameter],
+) -> String {
+    match (action, mark) {
+        (Action::Put, _) => statements::put(plan, columns, parameters),
+        (Action::Patch, _) => super::merge::patch(plan, columns, parameters),
+        (Action::SoftDelete, Some(mark)) => statements::soft_delete(plan, mark, columns, parameters),
+        (Action::Delete | Action::Replace | Action::SoftDelete, _) => statements::delete(plan, columns, parameters),
+    }
+}
+
 /// Returns how many rows the server says it changed.
 pub(super) async fn apply(connection: &mut PgConnection, plan: &TablePlan, step: &Step) -> Result<u64, WriteError> {
     let mut columns: Vec<&CatalogColumn> = step.columns.iter().map(|&column| &plan.columns[column].column).collect();
-    let mark = match &plan.deletes {
-        DeletePlan::Soft(mark) if step.action == Action::SoftDelete => Some(mark),
-        _ => None,
-    };
+    let mark = mark(plan, step.action);
     columns.extend(mark);
     let parameters = columns.iter().map(|column| Parameter::of(column).ok_or_else(|| mismatch(column)));
     let parameters: Vec<Parameter> = parameters.collect::<Result<_, _>>()?;
-    let sql = match (step.action, mark) {
-        (Action::Put, _) => statements::put(plan, &step.columns, &parameters),
-        (Action::Patch, _) => super::merge::patch(plan, &step.columns, &parameters),
-        (Action::SoftDelete, Some(mark)) => statements::soft_delete(plan, mark, &step.columns, &parameters),
-        (Action::Delete | Action::Replace | Action::SoftDelete, _) => {
-            statements::delete(plan, &step.columns, &parameters)
-        }
-    };
+    let sql = sql(plan, step.action, &step.columns, mark, &parameters);
     let changed = run_in_chunks(connection, sql.into(), step, &columns, &parameters).await?;
     let is_counted = step.action != Action::Put || !statements::leaves_stored_row(plan, &step.columns);
     Ok(if is_counted { changed } else { step.batch.num_rows() as u64 })

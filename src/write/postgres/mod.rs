@@ -9,16 +9,18 @@ use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
 
 use super::catalog::{CatalogTable, Index};
+use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
-use super::step::Step;
+use super::step::{Action, Step};
 
 use self::errors::{commit_error, write_error};
 
 mod apply;
 mod catalog;
 mod connect;
+mod create;
 mod encode;
 mod errors;
 mod ledger;
@@ -31,6 +33,8 @@ mod query;
 mod statements;
 mod wire;
 
+pub use apply::statement;
+pub use create::draft;
 pub use migrations::ddl;
 
 /// A connection to PostgreSQL 12 or newer.
@@ -78,12 +82,24 @@ impl Session for PostgresSession {
         catalog::table(&mut self.connection, name).await.map_err(write_error)
     }
 
+    async fn draft(&mut self, new: &NewTable) -> Result<Result<Draft, Vec<String>>, WriteError> {
+        Ok(draft(new, &create::schema(&mut self.connection).await?))
+    }
+
+    async fn create(&mut self, draft: &Draft) -> Result<(), WriteError> {
+        create::create(&mut self.connection, draft).await
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::missing_rights(&mut self.connection, plan).await.map_err(write_error)
     }
 
     async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
         catalog::indexes(&mut self.connection, table).await.map_err(write_error)
+    }
+
+    fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
+        statement(plan, action, columns)
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

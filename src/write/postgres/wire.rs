@@ -97,6 +97,13 @@ pub(super) fn array_element(array: u32) -> Option<u32> {
     })
 }
 
+/// The array type of an element type that tables are created with.
+pub(super) fn array_of(element: u32) -> Option<u32> {
+    const ARRAYS: [u32; 16] =
+        [1000, 1001, 1005, 1007, 1009, 1016, 1021, 1022, 1115, 1182, 1183, 1185, 1231, 199, 2951, 3807];
+    ARRAYS.into_iter().find(|&array| array_element(array) == Some(element))
+}
+
 /// `varchar(20)[]` as `varchar[]`. Two names mean a length of one when they stand alone, so they are replaced.
 fn without_modifiers(native: &str) -> String {
     let mut name = String::with_capacity(native.len());

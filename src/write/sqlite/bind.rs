@@ -116,8 +116,11 @@ fn adder(array: &dyn Array, affinity: Affinity) -> Option<AddCell<'_>> {
         DataType::UInt64 => {
             let array = array.as_primitive::<UInt64Type>();
             Box::new(move |row, arguments: &mut SqliteArguments| {
-                let value = i64::try_from(array.value(row)).map_err(|_| Unstorable(ABOVE_INT64))?;
-                add(arguments, value);
+                match (i64::try_from(array.value(row)), affinity) {
+                    (_, Affinity::Text) => add(arguments, array.value(row).to_string()),
+                    (Ok(value), _) => add(arguments, value),
+                    (Err(_), _) => return Err(Unstorable(ABOVE_INT64)),
+                }
                 Ok(())
             })
         }

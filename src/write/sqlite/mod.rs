@@ -11,6 +11,7 @@ use crate::dead_letter::DeadLetter;
 use crate::retry::Disposition;
 
 use super::catalog::{CatalogTable, Index};
+use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::plan::{DeletePlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -20,6 +21,7 @@ mod bind;
 pub mod browse;
 mod catalog;
 mod connect;
+mod create;
 mod declared;
 mod errors;
 mod ledger;
@@ -32,12 +34,18 @@ mod tests;
 mod times;
 
 use bind::Cells;
+pub use create::draft;
 use errors::write_error;
 use statements::Shape;
 
 /// The statements that create our tables, for an operator to run.
 pub fn ddl() -> String {
     migrate::ddl()
+}
+
+/// The statement of an action over rows that have `columns`, for people: one row of it.
+pub fn statement(plan: &TablePlan, action: Action, columns: &[usize]) -> String {
+    Shape { plan, action, columns, defaults: &HashMap::new(), made_here: &[] }.sql(1)
 }
 
 pub struct SqliteSession {
@@ -71,12 +79,24 @@ impl Session for SqliteSession {
         catalog::table(&mut self.connection, name).await
     }
 
+    async fn draft(&mut self, new: &NewTable) -> Result<Result<Draft, Vec<String>>, WriteError> {
+        Ok(draft(new))
+    }
+
+    async fn create(&mut self, draft: &Draft) -> Result<(), WriteError> {
+        create::create(&mut self.connection, draft).await
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::problems(&mut self.connection, plan).await
     }
 
     async fn indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
         catalog::indexes(&mut self.connection, table).await.map_err(write_error)
+    }
+
+    fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
+        Some(statement(plan, action, columns))
     }
 
     /// IMMEDIATE takes the write lock now and waits for it; a transaction that begins with a read and writes later

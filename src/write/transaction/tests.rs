@@ -9,6 +9,7 @@ use crate::offsets::Offsets;
 use crate::rows::{Operation, Rows};
 use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable, Index};
+use crate::write::create::{Draft, NewTable};
 use crate::write::destination::TableRows;
 use crate::write::plan::{DeletePlan, PlanColumn};
 use crate::write::session::Gap;
@@ -37,6 +38,18 @@ impl Session for Recorder {
     async fn table(&mut self, _: &str) -> Result<Option<CatalogTable>, WriteError> {
         unreachable!()
     }
+    async fn draft(&mut self, _: &NewTable) -> Result<Result<Draft, Vec<String>>, WriteError> {
+        unreachable!("a transaction makes no table")
+    }
+
+    async fn create(&mut self, _: &Draft) -> Result<(), WriteError> {
+        unreachable!("a transaction makes no table")
+    }
+
+    fn statement(&self, _: &TablePlan, _: Action, _: &[usize]) -> Option<String> {
+        unreachable!("nobody looks at it")
+    }
+
     async fn inspect_table(&mut self, _: &TablePlan) -> Result<Vec<String>, WriteError> {
         unreachable!()
     }

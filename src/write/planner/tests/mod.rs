@@ -74,6 +74,7 @@ fn table(mode: Mode) -> Table {
         filtered: Filtered::Ignore,
         replace: Vec::new(),
         merge: Vec::new(),
+        create: false,
     }
 }
 
