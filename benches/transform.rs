@@ -70,7 +70,16 @@ fn transform(criterion: &mut Criterion) {
     let merge = ["orders", "revenue"].map(|name| MergeColumn { column: name.to_owned(), function: MergeFunction::Sum });
     for (name, sql, aggregates) in [("row-wise", ROW_WISE, None), ("grouped", GROUPED, Some(&merge[..]))] {
         let (key_format, keys) = (KeyFormat::Text, Keys::default());
-        let query = Query { sql, output: "orders", aggregates, inputs: &inputs, topics: &[], key_format, keys: &keys };
+        let query = Query {
+            sql,
+            output: "orders",
+            aggregates,
+            inputs: &inputs,
+            topics: &[],
+            key_format,
+            keys: &keys,
+            follows: false,
+        };
         let planned = plan(&query).expect("the statement is right");
         let schema = InputSchema::new(planned.reads().to_vec(), None);
         let targets: Vec<ColumnType> = planned.outputs().iter().map(|output| output.ty.clone()).collect();

@@ -8,6 +8,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod embedded_broker;
 pub mod events;
+pub mod follow;
 pub mod http;
 pub mod inbox;
 pub mod kafka;

@@ -1,5 +1,6 @@
 //! `tidegate test`: the real binary, with no Kafka and no database.
 
+mod following;
 mod topics;
 
 use std::path::Path;

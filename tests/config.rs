@@ -9,6 +9,7 @@ mod secrets;
 mod values;
 mod wrong;
 mod wrong_create;
+mod wrong_follow;
 mod wrong_merge;
 mod wrong_privacy;
 mod wrong_replace;

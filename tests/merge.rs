@@ -93,8 +93,15 @@ impl Rollup {
         let produced = decoded.rows.len() as u64;
         let rows = TableRows { table: 0, rows: Arc::new(decoded.rows) };
         let covered = Offsets::default();
-        let batch =
-            Batch { covered: &covered, leases: &[], tables: &[rows], dead_letters: &[], outbox: None, in_order };
+        let batch = Batch {
+            covered: &covered,
+            leases: &[],
+            tables: &[rows],
+            dead_letters: &[],
+            follow: None,
+            outbox: None,
+            in_order,
+        };
         let counts = self.writer.write(&batch).await?.counts()[0];
         assert_eq!(counts.written + counts.collapsed + counts.ignored, produced, "{counts:?}: every row is counted");
         Ok(counts)

@@ -164,3 +164,19 @@ fn a_mistake_is_exit_code_2_with_its_place() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("orders.toml:17:") && told.contains("prize"), "{told}");
 }
+
+#[test]
+fn what_follows_a_roll_up_names_it_as_the_place_its_columns_come_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let roll_up = "[[table]]\nname = \"totals\"\nmode = \"merge\"\nkey = [\"tenant\"]\nmerge = { amount = \"sum\" }\n\
+                   sql = \"SELECT tenant, sum(price) AS amount FROM input GROUP BY 1\"\n\
+                   [[table]]\nname = \"alerts\"\nfrom = \"totals\"\nsql = \"SELECT tenant, amount - amount_delta AS before FROM input\"\n";
+    let text = format!("name = \"orders\"\n{SECTIONS}{roll_up}[sink]\nurl = \"postgres://app@127.0.0.1:1/shop\"\n");
+    std::fs::write(folder.path().join("orders.toml"), text).expect("a file");
+    let mut tidegate = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let output = tidegate.args(["plan", "orders.toml", "--output", "json"]).current_dir(folder.path()).output();
+    let plan_of = json(&output.expect("it runs"));
+    let before = column(&plan_of["tables"][4], "before ");
+    let inputs = serde_json::json!(["amount decimal(32,2) (totals)", "amount_delta decimal(32,2) (totals)"]);
+    assert_eq!(before["inputs"], inputs);
+}

@@ -6,6 +6,7 @@ mod create;
 mod deletes;
 mod errors;
 mod examples;
+mod following;
 mod privacy;
 mod replace;
 mod rollups;

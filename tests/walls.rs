@@ -91,6 +91,7 @@ fn what_travels_knows_no_stage() {
         "privacy.rs",
         "retry.rs",
         "outbox.rs",
+        "follow.rs",
     ];
     for (name, text) in sources().iter().filter(|(name, _)| nouns.contains(&name.as_str())) {
         for stage in ["consume", "decode", "transform", "write", "produce", "pipeline", "cli"] {

@@ -106,7 +106,7 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
         warnings: Vec::new(),
         problems: Vec::new(),
     };
-    let steps = queries.steps();
+    let steps = queries.steps(pipeline);
     let outputs = queries.outputs();
     let preview = match write::open(pipeline, outputs.clone()).preview().await {
         Ok(Ok(preview)) => {

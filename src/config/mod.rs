@@ -280,6 +280,8 @@ pub struct Table {
     pub merge: Vec<MergeColumn>,
     /// Is it created where the database does not have it?
     pub create: bool,
+    /// Index of the merge table before it whose rows are its input, instead of the records.
+    pub from: Option<usize>,
 }
 
 /// A `[[topic]]`.
@@ -292,6 +294,8 @@ pub struct Topic {
     pub headers: Vec<(String, String)>,
     pub sql: Sql,
     pub deletes: TopicDeletes,
+    /// Index of the merge table whose rows are its input, instead of the records.
+    pub from: Option<usize>,
     /// The place of the section.
     pub place: Place,
 }

@@ -199,9 +199,15 @@ pub struct RawTable {
     /// [source.columns], `key` is its primary key. A table that is there is left alone.
     #[schemars(extend("default" = false))]
     pub create: Setting<bool>,
+    /// A table of mode `merge` before this one: `input` is then the rows that the transaction merged into it, each with
+    /// its new totals and, for `sum` and `count`, with what was added as `<column>_delta`. See docs/following.md.
+    #[schemars(extend("examples" = ["revenue_per_minute"]))]
+    pub from: Setting<String>,
 }
 
-section!(RawTable = "table" { name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create } later {
+section!(RawTable = "table" {
+    name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create, from,
+} later {
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
     "retention" => "remove it; delete old rows by a job of the database",
 });
@@ -227,11 +233,13 @@ pub struct RawTopic {
     /// What a tombstone (a record without value) becomes.
     #[schemars(extend("default" = "ignore"))]
     pub deletes: Setting<TopicDeletes>,
+    /// A table of mode `merge`: `input` is then the rows that the transaction merged into it, each with its new totals
+    /// and, for `sum` and `count`, with what was added as `<column>_delta`. See docs/following.md.
+    #[schemars(extend("examples" = ["requests_per_minute"]))]
+    pub from: Setting<String>,
 }
 
-section!(RawTopic = "topic" { name, key, headers, sql, deletes } later {
-    "from" => "remove it; write the SELECT over input",
-});
+section!(RawTopic = "topic" { name, key, headers, sql, deletes, from } later {});
 
 impl Read for Vec<Given<RawTable>> {
     fn read(node: &Node, option: &str, problems: &mut Problems) -> Option<Self> {

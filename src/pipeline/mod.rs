@@ -9,6 +9,8 @@
 mod checks;
 mod claims;
 mod coordinator;
+mod follow;
+mod followed_events;
 mod identity;
 mod lane;
 mod ownership;

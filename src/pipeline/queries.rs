@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::config::{Deletes, Filtered, MergeColumn, Mode, Pipeline, Problem, Problems, Rule, Sql, Table, Topic};
 use crate::produce::EventShape;
 use crate::rows::{InputColumn, InputSchema, OutputColumn};
-use crate::transform::{self, Plan, Query, SqlProblem};
+use crate::transform::{self, Plan, PlanStep, Query, SqlProblem, Transform};
 use crate::types::ColumnType;
-use crate::write::Prepared;
-use crate::write::plan::TablePlan;
+use crate::write::plan::{PlanColumn, TablePlan};
+use crate::write::{self, Prepared};
 
 use super::checks::Conditions;
+use super::follow::{self, Followed};
 use super::stages::Stages;
 use super::steps::Step;
 
@@ -35,25 +36,59 @@ impl Queries {
             declared.iter().filter_map(|column| Some(column.input(column.ty.clone()?))).collect();
         let conditions = Conditions::plan(pipeline, &inputs, &mut problems);
         let topics = pipeline.source.topics.names();
-        let mut plan = |kind: &str, name: &str, sql: &Sql, aggregates: Option<&[MergeColumn]>, replace: &[String]| {
-            let key_format = pipeline.source.key_format;
-            let keys = &pipeline.keys;
-            let inputs = &inputs;
-            let query = Query { sql: &sql.text, output: name, aggregates, replace, inputs, topics, key_format, keys };
+        // What a section selects from: the records, or the merged rows of a table and its name.
+        type Merged<'a> = Option<(&'a str, Vec<InputColumn>)>;
+        let mut plan = |kind: &str,
+                        name: &str,
+                        sql: &Sql,
+                        aggregates: Option<&[MergeColumn]>,
+                        replace: &[String],
+                        from: Merged<'_>| {
+            let query = Query {
+                sql: &sql.text,
+                output: name,
+                aggregates,
+                replace,
+                inputs: from.as_ref().map_or(&inputs, |(_, inputs)| inputs),
+                topics: if from.is_some() { &[] } else { topics },
+                key_format: pipeline.source.key_format,
+                keys: &pipeline.keys,
+                follows: from.is_some(),
+            };
             let told = |mistake: SqlProblem| {
+                let mistake = match &from {
+                    Some((table, inputs)) => follow::explained(table, inputs, mistake),
+                    None => mistake,
+                };
                 let place = sql.place_of(mistake.line, mistake.column);
                 let what = format!("{kind} {name}: {}", mistake.message);
                 problems.push(Problem::new(&place, Rule::Value, what, mistake.cure));
             };
             transform::plan(&query).map_err(|mistakes| mistakes.into_iter().for_each(told)).ok()
         };
-        let table = |table: &Table| {
-            let aggregates = (table.mode == Mode::Merge).then_some(table.merge.as_slice());
-            plan("table", &table.name, table.sql.as_ref()?, aggregates, &table.replace)
+        let mut statements: Vec<Option<Plan>> = Vec::with_capacity(pipeline.tables.len());
+        // `Err`: the table's own statement is wrong, and what follows it cannot be judged.
+        let merged = |from: Option<usize>, statements: &[Option<Plan>]| {
+            let Some(from) = from else { return Ok(None) };
+            let (table, statement) = (&pipeline.tables[from], statements[from].as_ref());
+            if table.sql.is_some() && statement.is_none() {
+                return Err(());
+            }
+            Ok(Some((table.name.as_str(), follow::inputs(pipeline, table, statement))))
         };
-        let statements = pipeline.tables.iter().map(table).collect();
-        let plans: Vec<_> =
-            pipeline.topics.iter().map(|topic| (topic, plan("topic", &topic.name, &topic.sql, None, &[]))).collect();
+        for table in &pipeline.tables {
+            let aggregates = (table.mode == Mode::Merge).then_some(table.merge.as_slice());
+            let planned = match (&table.sql, merged(table.from, &statements)) {
+                (Some(sql), Ok(from)) => plan("table", &table.name, sql, aggregates, &table.replace, from),
+                _ => None,
+            };
+            statements.push(planned);
+        }
+        let mut plans = Vec::with_capacity(pipeline.topics.len());
+        for topic in &pipeline.topics {
+            let from = merged(topic.from, &statements).ok();
+            plans.push((topic, from.and_then(|from| plan("topic", &topic.name, &topic.sql, None, &[], from))));
+        }
         let shape = |(topic, plan): (&Topic, Option<Plan>)| {
             let plan = plan?;
             let shape = EventShape::new(topic, plan.outputs()).map_err(|name| {
@@ -80,10 +115,17 @@ impl Queries {
     }
 
     /// How each makes its columns; `None` without SQL.
-    pub fn steps(&self) -> Vec<Option<Vec<Step>>> {
+    pub fn steps(&self, pipeline: &Pipeline) -> Vec<Option<Vec<Step>>> {
         self.statements
             .iter()
-            .map(|plan| plan.as_ref().map(|plan| plan.steps().iter().map(Step::of).collect()))
+            .zip(&pipeline.tables)
+            .map(|(plan, table)| {
+                let step = |step: &PlanStep<'_>| match table.from {
+                    Some(from) => Step::of_merged(step, &pipeline.tables[from].name),
+                    None => Step::of(step),
+                };
+                plan.as_ref().map(|plan| plan.steps().iter().map(step).collect())
+            })
             .collect()
     }
 
@@ -100,6 +142,7 @@ impl Queries {
             input: &prepared.input,
             keys: prepared.tables.iter().map(key).collect(),
             types: prepared.targets.clone(),
+            plans: prepared.tables.iter().cloned().map(Some).collect(),
         };
         let stages = self.fix(pipeline, &targets)?;
         super::private::check(pipeline, &stages.input).map(|()| stages)
@@ -124,12 +167,56 @@ impl Queries {
             columns.iter().filter_map(index).collect()
         };
         let types = |plan: &Plan| plan.outputs().iter().map(|output| output.ty.clone()).collect();
+        let plans = self.imagined(pipeline, &columns)?;
         let targets = Targets {
             input: &InputSchema::new(columns, pipeline.source.timezone.clone()),
             keys: pipeline.tables.iter().zip(&self.statements).map(key).collect(),
             types: self.statements.iter().map(|query| query.as_ref().map(types)).collect(),
+            plans,
         };
         self.fix(pipeline, &targets)
+    }
+
+    /// Per table: is it a merge table that something follows?
+    fn is_followed(pipeline: &Pipeline, table: usize) -> bool {
+        let froms =
+            pipeline.tables.iter().map(|table| table.from).chain(pipeline.topics.iter().map(|topic| topic.from));
+        froms.flatten().any(|from| from == table)
+    }
+
+    /// The plans of the tables that are followed, as if the database had them as the file says. `columns`: what tables
+    /// without SQL are decoded to.
+    fn imagined(&self, pipeline: &Pipeline, columns: &[InputColumn]) -> Result<Vec<Option<TablePlan>>, Vec<String>> {
+        let plan = |(index, table): (usize, &Table)| {
+            if !Self::is_followed(pipeline, index) {
+                return Ok(None);
+            }
+            let outputs = self.statements[index].as_ref().map(Plan::outputs);
+            write::imagined(table, outputs, columns).map(Some)
+        };
+        pipeline.tables.iter().enumerate().map(plan).collect()
+    }
+
+    /// The merge tables that something follows, with nothing following them yet.
+    fn followed(&self, pipeline: &Pipeline, targets: &Targets<'_>) -> Result<Vec<Followed>, Vec<String>> {
+        let (mut followed, mut problems) = (Vec::new(), Vec::new());
+        for (index, table) in pipeline.tables.iter().enumerate() {
+            let Some(plan) = targets.plans[index].as_ref().filter(|_| Self::is_followed(pipeline, index)) else {
+                continue;
+            };
+            let statement = self.statements[index].as_ref();
+            let columns = follow::inputs(pipeline, table, statement);
+            let is_at = |column: &PlanColumn, input: usize| match statement {
+                Some(_) => column.input == input,
+                None => targets.input.columns[column.input].name == columns[input].name,
+            };
+            let column_of = |input: usize| plan.columns.iter().position(|column| is_at(column, input));
+            match Followed::new((index, &table.name), plan.clone(), &columns, column_of) {
+                Ok(one) => followed.push(one),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(followed) } else { Err(problems) }
     }
 
     fn fix(&self, pipeline: &Pipeline, targets: &Targets<'_>) -> Result<Stages, Vec<String>> {
@@ -139,6 +226,9 @@ impl Queries {
             let Some(query) = query else { continue };
             let varying = key.iter().filter_map(|column| query.varies(*column));
             problems.extend(varying.map(|mistake| sentence("table", &table.name, table.sql.as_ref(), &mistake)));
+            if table.from.is_some() {
+                continue;
+            }
             if table.deletes != Deletes::Ignore
                 && let Err(mistake) = query.deletable(key)
             {
@@ -150,6 +240,9 @@ impl Queries {
             let is_key = |index: &usize| topic.key.contains(&query.outputs()[*index].name);
             let varying = (0..query.outputs().len()).filter(is_key).filter_map(|column| query.varies(column));
             problems.extend(varying.map(|mistake| sentence("topic", &topic.name, Some(&topic.sql), &mistake)));
+            if topic.from.is_some() {
+                continue;
+            }
             let key = shape.tombstone_key();
             if shape.sends_tombstones()
                 && let Err(mistake) = query.deletable(key)
@@ -161,6 +254,7 @@ impl Queries {
         self.conditions.plans().for_each(|plan| read(&mut columns, plan, &[]));
         let input = InputSchema::new(columns, targets.input.timezone.clone());
         let checks = self.conditions.compile(pipeline, &input).map_err(|told| problems.extend(told)).ok();
+        let mut followed = self.followed(pipeline, targets).map_err(|told| problems.extend(told)).unwrap_or_default();
         let mut transforms = Vec::with_capacity(self.statements.len());
         for (index, (query, table)) in self.statements.iter().zip(&pipeline.tables).enumerate() {
             let (Some(query), Some(types)) = (query, &targets.types[index]) else {
@@ -170,20 +264,38 @@ impl Queries {
             // A delete that nobody wants needs no key.
             let deletes = table.deletes != Deletes::Ignore || table.filtered == Filtered::Delete;
             let key = if deletes { &targets.keys[index][..] } else { &[] };
-            match query.compile(&input, types, key, table.filtered) {
-                Ok(transform) => transforms.push(Some(transform)),
-                Err(mistakes) => {
+            let at = merged_at(&followed, table.from);
+            if table.from.is_some() && at.is_none() {
+                continue;
+            }
+            let schema = at.map_or(&*input, |at| followed[at].schema());
+            match (query.compile(schema, types, key, table.filtered), at) {
+                (Ok(transform), None) => transforms.push(Some(transform)),
+                (Ok(transform), Some(at)) => {
+                    followed[at].add_table(index, &table.name, transform);
+                    transforms.push(None);
+                }
+                (Err(mistakes), _) => {
                     let sentence = |mistake| sentence("table", &table.name, table.sql.as_ref(), mistake);
                     problems.extend(mistakes.iter().map(sentence));
                 }
             }
         }
-        let mut topics = Vec::with_capacity(self.topics.len());
-        for (topic, (query, shape)) in pipeline.topics.iter().zip(&self.topics) {
+        let mut topics: Vec<Option<Transform>> = Vec::with_capacity(self.topics.len());
+        for (index, (topic, (query, shape))) in pipeline.topics.iter().zip(&self.topics).enumerate() {
+            let at = merged_at(&followed, topic.from);
+            if topic.from.is_some() && at.is_none() {
+                continue;
+            }
+            let schema = at.map_or(&*input, |at| followed[at].schema());
             // No target: the results stay what they are.
-            match query.compile(&input, &[], shape.tombstone_key(), Filtered::Ignore) {
-                Ok(transform) => topics.push(transform),
-                Err(mistakes) => {
+            match (query.compile(schema, &[], shape.tombstone_key(), Filtered::Ignore), at) {
+                (Ok(transform), None) => topics.push(Some(transform)),
+                (Ok(transform), Some(at)) => {
+                    followed[at].add_topic(index, &topic.name, transform);
+                    topics.push(None);
+                }
+                (Err(mistakes), _) => {
                     let sentence = |mistake| sentence("topic", &topic.name, Some(&topic.sql), mistake);
                     problems.extend(mistakes.iter().map(sentence));
                 }
@@ -191,7 +303,10 @@ impl Queries {
         }
         let has_groups = self.statements.iter().flatten().any(Plan::is_grouped);
         match checks {
-            Some(checks) if problems.is_empty() => Ok(Stages { input, checks, transforms, topics, has_groups }),
+            Some(checks) if problems.is_empty() => {
+                let follows = pipeline.tables.iter().map(|table| table.from.is_some()).collect();
+                Ok(Stages { input, checks, transforms, topics, follows, followed, has_groups })
+            }
             _ => Err(problems),
         }
     }
@@ -205,6 +320,13 @@ struct Targets<'a> {
     keys: Vec<Vec<usize>>,
     /// Per table: the type that each column of its statement must have; `None` without SQL.
     types: Vec<Option<Vec<ColumnType>>>,
+    /// Per table: what is done to it; needed of those that are followed.
+    plans: Vec<Option<TablePlan>>,
+}
+
+/// Where the merge table is that a section follows.
+fn merged_at(followed: &[Followed], from: Option<usize>) -> Option<usize> {
+    followed.iter().position(|followed| Some(followed.table()) == from)
 }
 
 /// Adds what a statement reads to the input. The columns that its key needs are given by the record's key where the

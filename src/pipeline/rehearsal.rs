@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use crate::config::{Deletes, Pipeline};
 use crate::dead_letter::Fault;
+use crate::follow::Followers as _;
 use crate::produce::{Event, EventShape};
 use crate::records::Records;
 use crate::rows::{Operation, OutputColumn, Rows, TimeUnit};
 use crate::types::ColumnType;
+use crate::write::Partial;
+use crate::write::reduce::reduce;
 
+use super::follow::Follow;
 use super::queries::Queries;
 use super::stages::Stages;
 
@@ -43,6 +47,8 @@ pub struct Rehearsed {
     pub topics: Vec<RehearsedEvents>,
     /// Records that are in none of them: their index, and what is wrong with them.
     pub bad: Vec<(u32, Fault)>,
+    /// Why nothing follows from what was merged: it would block the pipeline.
+    pub unfollowed: Option<String>,
 }
 
 /// The events of a topic.
@@ -122,7 +128,43 @@ impl Rehearsal {
             Deletes::Ignore => without_deletes(&shape.rows),
             Deletes::Hard | Deletes::Soft(_) => shape.rows,
         });
-        Rehearsed { tables: tables.collect(), topics, bad: bad.into_iter().collect() }
+        let mut tables: Vec<Arc<Rows>> = tables.collect();
+        let (mut topics, mut unfollowed) = (topics, None);
+        if !self.stages.followed().is_empty() {
+            unfollowed = self.follow(pipeline, &mut tables, &mut topics).err();
+        }
+        Rehearsed { tables, topics, bad: bad.into_iter().collect(), unfollowed }
+    }
+
+    /// What follows the merge tables, as if they had been empty before the batch.
+    fn follow(
+        &self,
+        pipeline: &Pipeline,
+        tables: &mut [Arc<Rows>],
+        topics: &mut [RehearsedEvents],
+    ) -> Result<(), String> {
+        let follow = Follow::new(self.stages.followed());
+        for followed in self.stages.followed() {
+            let plan = followed.plan();
+            let told = |message: String| format!("table {}: {message}", plan.table.full_name());
+            let reduced = reduce(plan, &tables[followed.table()], false);
+            let Some(partial) = Partial::of(plan, &reduced.steps) else { continue };
+            let merged = partial.alone(followed.wanted()).map_err(|problem| told(problem.message))?;
+            follow.take(followed.table(), merged).map_err(|problem| told(problem.message))?;
+        }
+        for (index, rows) in tables.iter_mut().enumerate() {
+            if let Some(following) = follow.rows(index) {
+                *rows = following.rows;
+            }
+        }
+        let (rows, _) = follow.topics(pipeline.topics.len());
+        let following = self.events(&rows).map_err(|(_, fault)| fault.reason)?;
+        for ((topic, follows), found) in topics.iter_mut().zip(&pipeline.topics).zip(following) {
+            if follows.from.is_some() {
+                *topic = found;
+            }
+        }
+        Ok(())
     }
 
     /// Or the first record of which no event can be made.

@@ -12,6 +12,7 @@ use crate::rows::{InputSchema, Rows};
 use crate::transform::Transform;
 
 use super::checks::{Checks, Judged};
+use super::follow::{self, Followed};
 
 /// The stages of a pipeline, shared by its lanes.
 pub struct Stages {
@@ -19,8 +20,12 @@ pub struct Stages {
     pub(super) checks: Checks,
     /// One per `[[table]]`; `None`: the decoded rows go in as they are.
     pub(super) transforms: Vec<Option<Transform>>,
-    /// One per `[[topic]]`.
-    pub(super) topics: Vec<Transform>,
+    /// One per `[[topic]]`; `None`: it follows a merge table.
+    pub(super) topics: Vec<Option<Transform>>,
+    /// Per `[[table]]`: does it follow a merge table, so that its rows come later?
+    pub(super) follows: Vec<bool>,
+    /// The merge tables that something follows.
+    pub(super) followed: Vec<Followed>,
     pub(super) has_groups: bool,
 }
 
@@ -58,6 +63,11 @@ impl Stages {
         decode::json(self.input.clone(), pipeline.source.key_format)
     }
 
+    /// The merge tables that something follows.
+    pub fn followed(&self) -> &[Followed] {
+        &self.followed
+    }
+
     /// Does a row of a statement stand for several records, so that a refused row accuses none of them?
     pub fn has_groups(&self) -> bool {
         self.has_groups
@@ -89,7 +99,8 @@ impl Stages {
     }
 
     fn topics(&self, rows: &Arc<Rows>, bad: &mut BTreeMap<u32, Fault>) -> Vec<Arc<Rows>> {
-        let events = |transform: &Transform| {
+        let events = |transform: &Option<Transform>| {
+            let Some(transform) = transform else { return follow::nothing() };
             let transformed = transform.run(rows);
             for (record, fault) in transformed.bad {
                 bad.entry(record).or_insert(fault);
@@ -100,7 +111,10 @@ impl Stages {
     }
 
     fn tables(&self, rows: &Arc<Rows>, bad: &mut BTreeMap<u32, Fault>) -> Vec<Shape> {
-        let shape = |transform: &Option<Transform>| {
+        let shape = |(transform, follows): (&Option<Transform>, &bool)| {
+            if *follows {
+                return Shape { rows: follow::nothing(), filtered: 0, ignored: 0 };
+            }
             let Some(transform) = transform else { return Shape { rows: rows.clone(), filtered: 0, ignored: 0 } };
             let transformed = transform.run(rows);
             for (record, fault) in transformed.bad {
@@ -109,7 +123,7 @@ impl Stages {
             let (filtered, ignored) = (transformed.filtered, transformed.ignored);
             Shape { rows: Arc::new(transformed.rows), filtered, ignored }
         };
-        self.transforms.iter().map(shape).collect()
+        self.transforms.iter().zip(&self.follows).map(shape).collect()
     }
 }
 

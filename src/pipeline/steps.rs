@@ -27,6 +27,12 @@ impl Step {
         }
     }
 
+    /// An output of a statement over the merged rows of a table.
+    pub fn of_merged(step: &PlanStep<'_>, table: &str) -> Self {
+        let inputs = step.inputs.iter().map(|input| format!("{} {} ({table})", input.name, input.ty)).collect();
+        Self { inputs, ..Self::of(step) }
+    }
+
     /// A field that goes to its column without SQL.
     pub fn of_input(input: &InputColumn) -> Self {
         Self { inputs: vec![shown(input)], sql: None, name: input.name.clone(), ty: input.ty.clone() }

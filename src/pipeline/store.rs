@@ -15,6 +15,8 @@ use crate::retry::{Backoff, Disposition};
 use crate::write::error::WriteError;
 use crate::write::{Batch, Durable, RowCounts, TableRows, Writer};
 
+use super::follow::Follow;
+use super::followed_events::{FollowedEvents, FollowedOutbox};
 use super::lane::{LaneContext, Report, Work};
 use super::stages::Shaped;
 use super::turned_true;
@@ -46,11 +48,20 @@ struct Piece {
     in_order: bool,
     /// How far the events of these rows have come; anew with the rows.
     progress: Arc<Progress>,
+    /// The same of the events that follow merged rows.
+    followed: FollowedEvents,
 }
 
 impl Piece {
     fn new(records: Records) -> Self {
-        Self { records, shaped: None, refused: Vec::new(), in_order: false, progress: Arc::default() }
+        Self {
+            records,
+            shaped: None,
+            refused: Vec::new(),
+            in_order: false,
+            progress: Arc::default(),
+            followed: FollowedEvents::default(),
+        }
     }
 
     /// What to try instead of a piece that the database refused, first part first.
@@ -244,18 +255,22 @@ impl Store {
             producer: &self.events,
             records: &piece.records,
             topics: &shaped.topics,
+            identities: &[],
             progress: &piece.progress,
         };
+        let follow = Follow::new(self.context.stages.followed());
+        let outbox = FollowedOutbox { first: &events, follow: &follow, sent: &piece.followed };
         let batch = Batch {
             covered: piece.records.covered(),
             leases: piece.records.leases(),
             tables: &tables,
             dead_letters: &dead_letters,
-            outbox: (!shaped.topics.is_empty()).then_some(&events),
+            follow: Some(&follow),
+            outbox: (!shaped.topics.is_empty()).then_some(&outbox),
             in_order: piece.in_order,
         };
         let durable = self.writer.write(&batch).await?;
-        let delivered = events.counts();
+        let delivered = outbox.counts();
         self.account(piece, shaped, &faults, (&durable, &delivered), started);
         let _ = self.context.reports.send(Report::Stored(durable));
         Ok(())
@@ -280,9 +295,16 @@ impl Store {
         let pipeline = &self.context.pipeline;
         let (durable, delivered) = stored;
         let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
-        for ((plan, shape), counts) in tables.zip(durable.counts()) {
-            debug_assert_eq!(counts.total(), shape.rows.produced() as u64, "every row of a batch has one outcome");
-            let counts = RowCounts { filtered: shape.filtered, ignored: counts.ignored + shape.ignored, ..*counts };
+        for (((plan, shape), counts), table) in tables.zip(durable.counts()).zip(&pipeline.tables) {
+            debug_assert!(
+                table.from.is_some() || counts.total() == shape.rows.produced() as u64,
+                "every row of a batch has one outcome"
+            );
+            let counts = RowCounts {
+                filtered: counts.filtered + shape.filtered,
+                ignored: counts.ignored + shape.ignored,
+                ..*counts
+            };
             let dead_lettered = match pipeline.errors.bad_records {
                 BadRecords::DeadLetter => shaped.taken_out,
                 BadRecords::Skip | BadRecords::Stop => 0,

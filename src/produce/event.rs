@@ -307,6 +307,7 @@ mod tests {
             headers: headers.iter().map(|(name, column)| ((*name).to_owned(), (*column).to_owned())).collect(),
             sql: Sql { text: String::new(), place: place.clone() },
             deletes: TopicDeletes::Ignore,
+            from: None,
             place,
         };
         let output = |(name, ty): &(&str, ColumnType)| OutputColumn {

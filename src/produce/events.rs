@@ -23,7 +23,8 @@ use crate::records::Records;
 use crate::retry::Disposition;
 use crate::rows::Rows;
 
-/// The header that names the record an event comes from: topic/partition/offset/number of the row.
+/// The header that names the record an event comes from: topic/partition/offset/number of the row; or the merged row
+/// that it follows from, and its own key: table/key/key.
 const SOURCE: &str = "tidegate-source";
 /// A lane hands all events of a batch over at once, and then waits for them.
 const LINGER_MS: &str = "1";
@@ -58,6 +59,8 @@ pub struct Events<'a> {
     pub records: &'a Records,
     /// The rows of each `[[topic]]`.
     pub topics: &'a [Arc<Rows>],
+    /// Of the rows of each `[[topic]]`, where they come from no single record, what they are about; else none.
+    pub identities: &'a [Vec<String>],
     pub progress: &'a Arc<Progress>,
 }
 
@@ -200,9 +203,12 @@ impl Events<'_> {
     fn render(&self, place: Place) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>, OwnedHeaders), Undelivered> {
         let (shape, rows) = (&self.producer.shapes[place.topic], &self.topics[place.topic]);
         let record = self.records.get(self.origin(place) as usize);
-        let source = format!("{}/{}/{}/{}", record.topic(), record.partition(), record.offset(), place.number);
-        let mut headers = OwnedHeaders::new().insert(Header { key: SOURCE, value: Some(source.as_bytes()) });
         let event = shape.event(rows, place.row)?;
+        let source = match self.identities.get(place.topic).and_then(|rows| rows.get(place.row)) {
+            Some(row) => format!("{row}/{}", String::from_utf8_lossy(event.key.as_deref().unwrap_or_default())),
+            None => format!("{}/{}/{}/{}", record.topic(), record.partition(), record.offset(), place.number),
+        };
+        let mut headers = OwnedHeaders::new().insert(Header { key: SOURCE, value: Some(source.as_bytes()) });
         for (key, value) in &event.headers {
             headers = headers.insert(Header { key, value: Some(value.as_slice()) });
         }

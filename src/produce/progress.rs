@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// Resolves when nothing is under way.
-    pub(super) async fn settled(&self) {
+    pub async fn settled(&self) {
         loop {
             let reported = self.reported.notified();
             tokio::pin!(reported);

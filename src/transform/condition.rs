@@ -72,6 +72,7 @@ pub fn condition(asked: &Asked<'_>) -> Result<Condition, Vec<SqlProblem>> {
         topics: &[],
         key_format: asked.key_format,
         keys: asked.keys,
+        follows: false,
     };
     let plan = plan(&query).map_err(|mut problems| {
         problems.iter_mut().for_each(|problem| within(asked.sql, problem));

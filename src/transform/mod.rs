@@ -52,7 +52,7 @@ pub struct Query<'a> {
     pub aggregates: Option<&'a [MergeColumn]>,
     /// The columns by which the rows of a record replace the stored ones; empty: they do not.
     pub replace: &'a [String],
-    /// `[source.columns]`, every one with its type.
+    /// The columns of `input`: `[source.columns]`, every one with its type, or those of merged rows.
     pub inputs: &'a [InputColumn],
     /// The topics by their names: each may stand after FROM, for its own records; `input` is the records of all.
     pub topics: &'a [String],
@@ -60,6 +60,8 @@ pub struct Query<'a> {
     pub key_format: KeyFormat,
     /// What `hash` and `encrypt` may name.
     pub keys: &'a Keys,
+    /// Is `input` merged rows, which have no topic, offset ..?
+    pub follows: bool,
 }
 
 /// A batch after the statement.

@@ -50,11 +50,12 @@ pub fn plan(query: &Query) -> Result<Plan, Vec<SqlProblem>> {
         query.inputs.iter().map(|column| Arc::new(kinds::field(&column.name, &column.ty))).collect();
     // A declared column hides the pseudo-column of its name.
     let is_free = |name: &str| query.inputs.iter().all(|column| column.name != name);
-    let pseudo_columns: Vec<InputColumn> =
-        pseudo_columns(query.key_format).into_iter().filter(|column| is_free(&column.name)).collect();
+    let mut pseudo_columns = if query.follows { Vec::new() } else { pseudo_columns(query.key_format) };
+    pseudo_columns.retain(|column| is_free(&column.name));
     let mut pseudo: Vec<FieldRef> =
         pseudo_columns.iter().map(|column| Arc::new(kinds::field(&column.name, &column.ty))).collect();
-    if is_free(OPERATION) {
+    let has_operation = !query.follows && is_free(OPERATION);
+    if has_operation {
         pseudo.push(Arc::new(kinds::field(OPERATION, &ColumnType::Text)));
     }
     let merged: Option<Vec<MergedColumn>> = query.aggregates.map(|columns| columns.iter().map(merged_column).collect());
@@ -86,7 +87,7 @@ pub fn plan(query: &Query) -> Result<Plan, Vec<SqlProblem>> {
         .chain(headers)
         .collect();
     let outputs = statement.outputs.iter().map(|output| output_column(output, &reads)).collect::<Result<_, _>>()?;
-    let has_operation = is_free(OPERATION) && used.contains(OPERATION);
+    let has_operation = has_operation && used.contains(OPERATION);
     let replace = super::replace::outputs(&statement, query.replace)?;
     Ok(Plan { statement, has_operation, merges: query.aggregates.is_some(), outputs, reads, replace })
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
 use crate::dead_letter::DeadLetter;
 use crate::events;
+use crate::follow::Followers;
 use crate::lease::Lease;
 use crate::offsets::Offsets;
 use crate::outbox::Outbox;
@@ -90,6 +91,8 @@ pub struct Batch<'a> {
     pub leases: &'a [Arc<Lease>],
     pub tables: &'a [TableRows],
     pub dead_letters: &'a [DeadLetter],
+    /// What follows from the rows that are merged.
+    pub follow: Option<&'a dyn Followers>,
     /// What must be delivered elsewhere before the COMMIT.
     pub outbox: Option<&'a dyn Outbox>,
     /// Apply the rows one after another as the records came, without reduction: how a batch that a constraint

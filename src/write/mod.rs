@@ -16,6 +16,7 @@ mod destination;
 mod keys;
 mod ledger;
 mod merge;
+mod merged;
 pub mod mysql;
 mod planner;
 pub mod postgres;
@@ -24,11 +25,13 @@ pub mod reduce;
 #[allow(unsafe_code, reason = "sqlx does not hand out its sockets; they are found by number")]
 mod socket;
 pub mod sqlite;
+mod texts;
 mod transaction;
 
 pub use claim::{ClaimOutcome, ClaimRequest};
 pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
 pub use ledger::{Expected, Ledger, SetPosition, SetPositions, StoredPosition, ledger};
-pub use planner::holds_every_value;
+pub use merged::Partial;
+pub use planner::{holds_every_value, imagined};
 pub use preview::{Preview, preview};
 pub use step::RowCounts;

@@ -10,6 +10,7 @@ use crate::offsets::TopicPartition;
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::merged::Stored;
 use super::plan::TablePlan;
 use super::step::{Action, Step};
 
@@ -61,6 +62,10 @@ pub trait Session: Send + Sized + 'static {
     /// Applies one step to one table. Returns how many rows the server says it changed (inserts + matched updates +
     /// deletes), normalised so that each row counts at most once. Large steps are split into statements inside.
     async fn apply(&mut self, plan: &TablePlan, step: &Step) -> Result<u64, WriteError>;
+
+    /// The rows of the keys in `keys`, which this transaction has merged into: for each of its rows the stored values
+    /// of `columns` (indexes into [`TablePlan::columns`]) as text in the forms of [`super::texts`].
+    async fn read(&mut self, plan: &TablePlan, keys: &Step, columns: &[usize]) -> Result<Vec<Stored>, WriteError>;
 
     /// Stores dead letters; one that is already there (same pipeline, topic, partition and offset) stays as it is.
     async fn store_dead_letters(&mut self, pipeline: &str, letters: &[DeadLetter]) -> Result<(), WriteError>;

@@ -5,6 +5,7 @@
 //!   positions: compare-and-set of all partitions of the batch   (the fence: it comes first and takes the row locks)
 //!   deletes (those of `replace`, too), tables in reverse order; puts, tables in file order (children go before parents, parents come first);
 //!   marks of soft deletes that must follow a put come with the puts
+//!   what was merged into a table is read back for the tables that follow it, and for topics
 //!   dead letters
 //!   events for topics, delivered                                 (a crash from here on repeats them, and loses none)
 //!   positions: are all of them stored as moved?                  (the tripwire)
@@ -14,6 +15,8 @@
 //! Why this is exactly once: every row of a partition is written in a transaction that holds the partition's row lock
 //! and moved its position from the exact predecessor, under the epoch that this process was granted. Two writers
 //! serialize on the lock, and the loser's compare-and-set finds no row.
+
+mod follow;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -149,9 +152,7 @@ impl Work {
         let mut counts: Vec<RowCounts> = work.iter().map(|(_, reduced)| reduced.counts).collect();
         if batch.in_order {
             for (index, (plan, reduced)) in work.iter().enumerate() {
-                for step in &reduced.steps {
-                    counts[index] += run(session, plan, step).await?;
-                }
+                counts[index] += put(session, batch, batch.tables[index].table, plan, &reduced.steps).await?;
             }
             return Ok(counts);
         }
@@ -164,9 +165,8 @@ impl Work {
             }
         }
         for (index, (plan, reduced)) in work.iter().enumerate() {
-            for step in &reduced.steps[leading_deletes(reduced)..] {
-                counts[index] += run(session, plan, step).await?;
-            }
+            let steps = &reduced.steps[leading_deletes(reduced)..];
+            counts[index] += put(session, batch, batch.tables[index].table, plan, steps).await?;
         }
         Ok(counts)
     }
@@ -260,6 +260,29 @@ fn bad_row(plan: &TablePlan, record: u32, fault: &Fault) -> WriteError {
 fn undelivered(undelivered: Undelivered) -> WriteError {
     let Undelivered { disposition, class, message, suspect, column } = undelivered;
     WriteError { suspect, column, ..WriteError::new(disposition, class, "", message).answered() }
+}
+
+/// Runs the steps of a table, or, where it follows a table before it, those that follow; then hands on what was merged.
+async fn put<S: Session>(
+    session: &mut S,
+    batch: &Batch<'_>,
+    table: usize,
+    plan: &TablePlan,
+    steps: &[Step],
+) -> Result<RowCounts, WriteError> {
+    let Some(reduced) = follow::reduced(batch, table, plan)? else {
+        let mut counts = RowCounts::default();
+        for step in steps {
+            counts += run(session, plan, step).await?;
+        }
+        follow::hand_on(session, batch, table, plan, steps).await?;
+        return Ok(counts);
+    };
+    let mut counts = reduced.counts;
+    for step in &reduced.steps {
+        counts += run(session, plan, step).await.map_err(follow::blameless)?;
+    }
+    Ok(counts)
 }
 
 /// Runs a step and says what became of its rows.

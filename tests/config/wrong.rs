@@ -3,6 +3,7 @@
 use tidegate::config::Rule;
 
 use super::wrong_create::CREATE;
+use super::wrong_follow::FOLLOW;
 use super::wrong_merge::MERGE;
 use super::wrong_privacy::PRIVACY;
 use super::wrong_replace::REPLACE;
@@ -350,7 +351,8 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, REPLACE, CREATE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX].concat()
+    [KEYS, SOURCE, MERGE, REPLACE, FOLLOW, CREATE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX]
+        .concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

@@ -61,11 +61,6 @@ pub const TOPIC: &[Case] = &[
     (TABLE, topic!("sql = ▶\" \"\n"), &["`topic.sql` is empty"]),
     (
         TABLE,
-        topic!("sql = \"SELECT id FROM input\"\n▶from = \"totals\"\n"),
-        &["this version does not have `topic.from` yet"],
-    ),
-    (
-        TABLE,
         topic!("sql = \"SELECT id FROM input\"\n[[topic]]\nname = ▶\"large\"\nsql = \"SELECT id FROM input\"\n"),
         &["the topic \"large\" is written twice"],
     ),

@@ -35,7 +35,7 @@ async fn kill_again_and_again(scene: &Scene, daemons: &mut [Daemon], mut look: i
     }
 }
 
-async fn two_daemons(scene: &Scene) -> Vec<Daemon> {
+pub async fn two_daemons(scene: &Scene) -> Vec<Daemon> {
     vec![scene.ready().await, scene.ready().await]
 }
 

@@ -3,6 +3,7 @@
 
 mod blocked;
 mod ends;
+mod following;
 mod kills;
 mod load;
 mod lost;

@@ -31,6 +31,7 @@ pub fn table(name: &str, mode: Mode) -> Table {
         replace: Vec::new(),
         merge: Vec::new(),
         create: false,
+        from: None,
     }
 }
 

@@ -7,6 +7,7 @@ use tidegate::config::{Environment, load_pipelines};
 
 use super::{Scene, ddl_of};
 use crate::support::database::Kind;
+use crate::support::kafka;
 use crate::support::services;
 
 /// A scene of `config/<name>.toml` on PostgreSQL: its tables are created as its comment says.
@@ -21,6 +22,11 @@ async fn example(name: &str) -> (Scene, String) {
 
 /// Runs the example's own file on the records.
 async fn run(name: &str, records: &[&str]) -> Scene {
+    run_with_topic(name, records).await.1
+}
+
+/// And gives the topic that its events went to.
+async fn run_with_topic(name: &str, records: &[&str]) -> (String, Scene) {
     let (mut scene, text) = example(name).await;
     let records: Vec<(&str, Option<&str>)> = records.iter().map(|record| ("k", Some(*record))).collect();
     scene.send(&records);
@@ -36,9 +42,11 @@ async fn run(name: &str, records: &[&str]) -> Scene {
     let mut pipeline = load_pipelines(&[file], &environment).unwrap_or_else(|problems| panic!("{problems}")).remove(0);
     pipeline.name.clone_from(&scene.name);
     pipeline.source.group = format!("tidegate-{}", scene.name);
+    let topic = kafka::topic(1);
+    pipeline.topics.iter_mut().for_each(|derived| derived.name.clone_from(&topic));
     scene.run_pipeline(pipeline).await;
     assert!(scene.dead_letters().await.is_empty());
-    scene
+    (topic, scene)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,4 +126,25 @@ async fn order_lines() {
     .await;
     assert_eq!(scene.rows("orders", &["order_id", "status"]).await, ["7|paid", "8|cancelled"]);
     assert_eq!(scene.rows("order_lines", &["order_id", "line", "sku", "pieces"]).await, ["7|2|b|3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerting() {
+    let failure = |second: u32, status: u32| {
+        format!(r#"{{"at":"2026-11-01T10:00:{second:02}Z","service":"cart","status":{status}}}"#)
+    };
+    let mut records: Vec<String> = (0..9).map(|second| failure(second, if second == 3 { 200 } else { 503 })).collect();
+    records.push(r#"{"at":"2026-11-01T10:01:00Z","service":"cart","status":503}"#.to_owned());
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    let (topic, scene) = run_with_topic("alerting", &records).await;
+    let totals = scene.rows("errors_per_minute", &["errors", "requests"]).await;
+    assert_eq!(totals, ["1|1", "8|9"]);
+    assert_eq!(scene.database.number("SELECT count(*) FROM alerts WHERE minute = '2026-11-01T10:00:00Z'").await, 1);
+    assert_eq!(scene.database.number("SELECT count(*) FROM alerts").await, 1);
+    let events = kafka::received(&services::kafka(), &topic);
+    let values: Vec<_> = events.iter().map(|event| event.value.as_deref().unwrap_or_default()).collect();
+    assert_eq!(values, [r#"{"service":"cart","minute":"2026-11-01T10:00:00Z","more_than":5}"#]);
+    let source = events[0].header("tidegate-source").unwrap_or_default();
+    let key = r#"{"service":"cart","minute":"2026-11-01T10:00:00Z"}"#;
+    assert_eq!(source, format!(r#"errors_per_minute/["cart","2026-11-01T10:00:00Z"]/{key}"#));
 }

@@ -220,6 +220,12 @@ fn shown(ty: &ColumnType, cell: &ArrayRef) -> String {
     }
 }
 
+/// The records would block the pipeline.
+pub fn blocked(message: &str) -> Difference {
+    let (expected, found) = ("rows".to_owned(), format!("a blocked pipeline: {message}"));
+    Difference { output: "from".to_owned(), row: None, column: None, expected, found }
+}
+
 /// The refused records against the expected ones. Those that nobody expected are differences, too.
 pub fn dead_letters(expected: &[ExpectedRow], bad: &[(u32, Fault)], records: &Records) -> Vec<Difference> {
     const OUTPUT: &str = "dead_letters";

@@ -119,6 +119,7 @@ fn run(pipeline: &Pipeline, rehearsal: &Rehearsal, case: &Case) -> Outcome {
         let values = compare::Table { name: &name, columns, rows: &rehearsed.rows, zone };
         differences.extend(events::differences(&values, &rehearsed.events, &expected.events));
     }
+    differences.extend(rehearsed.unfollowed.iter().map(|message| compare::blocked(message)));
     differences.extend(compare::dead_letters(&case.dead_letters, &rehearsed.bad, &records));
     let passed = differences.is_empty();
     Outcome { pipeline: pipeline.name.clone(), name: case.name.clone(), passed, differences }

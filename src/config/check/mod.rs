@@ -5,6 +5,7 @@ mod columns;
 mod create;
 mod daemon;
 mod default;
+mod follow;
 mod merge;
 mod private;
 mod replace;
@@ -57,6 +58,7 @@ pub fn pipeline(
         Setting::Broken => None,
         topics => topic::topics(topics.given(), source.as_ref(), problems),
     };
+    let topics = follow::topics(raw.topic.given(), topics, tables.as_deref(), problems);
     let known = cases::Known { sources, tables: tables.as_deref(), topics: topics.as_deref() };
     let cases = cases::cases(&raw.test, known, problems);
     let keys = private::keys(&raw.keys, literal, problems);

@@ -8,6 +8,7 @@ use crate::config::read::{Given, Setting};
 use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table};
 
 use super::create;
+use super::follow;
 use super::merge::merge;
 use super::replace::replace;
 
@@ -43,8 +44,9 @@ pub fn tables(
             problems.push(Problem::new(&table.place, Rule::Contradiction, what, cure));
         }
     }
-    let checked: Vec<Option<Table>> =
+    let mut checked: Vec<Option<Table>> =
         given.value.iter().map(|raw| table(&raw.value, &raw.place, database, delivery, problems)).collect();
+    follow::tables(&given.value, &mut checked, problems);
     checked.into_iter().collect()
 }
 
@@ -90,6 +92,7 @@ fn table(
         replace: replace?,
         merge: merge?,
         create,
+        from: None,
     })
 }
 

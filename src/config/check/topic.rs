@@ -71,6 +71,7 @@ fn topic(raw: &RawTopic, section: &Place, source: Option<&Source>, problems: &mu
         headers: headers.iter().map(|(header, column)| (header.clone(), column.value.clone())).collect(),
         sql,
         deletes,
+        from: None,
         place: section.clone(),
     })
 }
@@ -122,7 +123,7 @@ fn statement(raw: &RawTopic, section: &Place, source: Option<&Source>, problems:
         }
         return Sql { text: given.value.clone(), place: given.text.clone() };
     }
-    if let Some(source) = source.filter(|_| raw.sql.is_absent()) {
+    if let Some(source) = source.filter(|_| raw.sql.is_absent() && raw.from.is_absent()) {
         let untyped = source.columns.iter().find(|column| column.ty.is_none());
         let what = match untyped {
             _ if source.columns.is_empty() => Some("the events of the topic have no columns".to_owned()),

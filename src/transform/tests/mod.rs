@@ -182,13 +182,33 @@ pub fn planned_as(sql: &str, aggregates: Option<&[MergeColumn]>) -> Result<Plan,
     let topics = ["orders".to_owned(), "returns".to_owned()];
     let (key_format, keys) = (KeyFormat::Json, private::keys());
     let (inputs, topics) = (&inputs, &topics);
-    plan(&Query { sql, output: "shop", aggregates, replace: &[], inputs, topics, key_format, keys: &keys })
+    plan(&Query {
+        sql,
+        output: "shop",
+        aggregates,
+        replace: &[],
+        inputs,
+        topics,
+        key_format,
+        keys: &keys,
+        follows: false,
+    })
 }
 
 pub fn planned_to_replace(sql: &str, replace: &[&str]) -> Result<Plan, Vec<SqlProblem>> {
     let (inputs, key_format, keys) = (&columns(), KeyFormat::Json, &private::keys());
     let replace: &[String] = &replace.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    plan(&Query { sql, output: "shop", aggregates: None, replace, inputs, topics: &[], key_format, keys })
+    plan(&Query {
+        sql,
+        output: "shop",
+        aggregates: None,
+        replace,
+        inputs,
+        topics: &[],
+        key_format,
+        keys,
+        follows: false,
+    })
 }
 
 /// Runs a statement over records; its results keep their own types.

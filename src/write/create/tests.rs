@@ -18,6 +18,7 @@ fn table(mode: Mode, key: &[&str]) -> Table {
         replace: Vec::new(),
         merge: Vec::new(),
         create: true,
+        from: None,
     }
 }
 

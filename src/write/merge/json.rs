@@ -46,6 +46,22 @@ impl Patch {
         }
     }
 
+    /// What it makes of a document; of none, what it makes of `{}`.
+    pub fn applied_to(self, document: Option<Self>) -> Self {
+        let Self::Object(members) = self else { return self };
+        let mut document = match document {
+            Some(Self::Object(document)) => document,
+            _ => BTreeMap::new(),
+        };
+        for (name, patch) in members {
+            let stored = document.remove(&name);
+            if !matches!(&patch, Self::Other(text) if text == "null") {
+                document.insert(name, patch.applied_to(stored));
+            }
+        }
+        Self::Object(document)
+    }
+
     /// Makes them one, where they [can be](Self::can_take).
     pub fn take(&mut self, next: Self) {
         match (self, next) {

@@ -71,7 +71,7 @@ impl MySqlSession {
     }
 }
 
-fn columns<'a>(plan: &TablePlan, step: &'a Step) -> Result<Vec<Column<'a>>, WriteError> {
+pub(super) fn columns<'a>(plan: &TablePlan, step: &'a Step) -> Result<Vec<Column<'a>>, WriteError> {
     let column = |(index, array): (usize, &'a std::sync::Arc<dyn Array>)| {
         Column::new(array).ok_or_else(|| {
             let name = step.columns.get(index).map_or("the mark", |&column| &plan.columns[column].column.name);
@@ -132,7 +132,7 @@ fn blame(answer: errors::Answer, origins: &[u32]) -> WriteError {
     error
 }
 
-fn unstorable(cause: Unstorable, column: Option<&str>, origin: u32) -> WriteError {
+pub(super) fn unstorable(cause: Unstorable, column: Option<&str>, origin: u32) -> WriteError {
     let name = column.map_or("the marking column".to_owned(), |column| format!("column {column}"));
     let (class, message) = match cause {
         Unstorable::NotFinite => ("not-finite", format!("{name}: MySQL has no NaN and no infinity")),

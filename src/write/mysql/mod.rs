@@ -20,6 +20,7 @@ use crate::dead_letter::DeadLetter;
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::merged::Stored;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
@@ -37,6 +38,7 @@ mod merge;
 mod migrate;
 mod positions;
 mod statements;
+mod stored;
 
 pub use create::{Server, draft};
 use errors::{commit_error, write_error};
@@ -128,6 +130,10 @@ impl Session for MySqlSession {
 
     async fn apply(&mut self, plan: &TablePlan, step: &Step) -> Result<u64, WriteError> {
         self.apply_step(plan, step).await
+    }
+
+    async fn read(&mut self, plan: &TablePlan, keys: &Step, columns: &[usize]) -> Result<Vec<Stored>, WriteError> {
+        self.read_back(plan, keys, columns).await
     }
 
     async fn store_dead_letters(&mut self, pipeline: &str, letters: &[DeadLetter]) -> Result<(), WriteError> {

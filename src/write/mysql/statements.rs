@@ -279,6 +279,25 @@ pub(super) fn update_join(flavor: Flavor, plan: &TablePlan, columns: &[usize], a
     Statement { head: format!("UPDATE {rows}"), row, tail, tells_changed: true }
 }
 
+/// Reads rows that are found by their key, each with the number that comes with its key; `texts`: what is read of it.
+pub(super) fn read(flavor: Flavor, plan: &TablePlan, key: &[usize], texts: &[String]) -> Statement {
+    let key = catalog_columns(plan, key);
+    let names: Vec<String> = key.iter().map(|column| typed_name(column)).collect();
+    let cells: Vec<String> = key.iter().map(|column| placeholder(column)).collect();
+    let table = quote_table(&plan.table);
+    let texts: String = texts.iter().map(|text| format!(", {text}")).collect();
+    Statement {
+        head: format!(
+            "SELECT {ROWS}.tidegate_number{texts} FROM (SELECT {}, 0 AS tidegate_number FROM {table} WHERE FALSE \
+             UNION ALL VALUES ",
+            names.join(",")
+        ),
+        row: format!("{}({},CAST(? AS SIGNED))", flavor.row(), cells.join(",")),
+        tail: join(flavor, plan, &key).target,
+        tells_changed: false,
+    }
+}
+
 fn delete(flavor: Flavor, plan: &TablePlan, columns: &[usize]) -> Statement {
     let Join { rows, row, target } = join(flavor, plan, &catalog_columns(plan, columns));
     Statement { head: format!("DELETE {TARGET} FROM {rows}"), row, tail: target, tells_changed: true }

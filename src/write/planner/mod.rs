@@ -5,6 +5,7 @@
 //!
 //! A table with `sql` gets what the statement gives, and nothing else.
 
+mod imagined;
 mod inputs;
 mod key;
 mod merge;
@@ -22,6 +23,7 @@ use crate::config::{SourceColumn, Table};
 use crate::rows::{InputSchema, OutputColumn};
 use crate::types::ColumnType;
 
+pub use self::imagined::imagined;
 use self::inputs::Inputs;
 use self::outputs::Outputs;
 use self::table::TablePlanner;

@@ -105,7 +105,7 @@ async fn run_in_chunks(
 }
 
 /// Encodes rows from `start` into one array per column until a limit is reached; returns where it stopped.
-fn fill(
+pub(super) fn fill(
     arrays: &mut [Vec<u8>],
     start: usize,
     step: &Step,
@@ -176,7 +176,11 @@ fn encode_tuple(
     Ok(())
 }
 
-fn cells<'a>(step: &'a Step, columns: &[&CatalogColumn], target: Target) -> Result<Vec<Cells<'a>>, WriteError> {
+pub(super) fn cells<'a>(
+    step: &'a Step,
+    columns: &[&CatalogColumn],
+    target: Target,
+) -> Result<Vec<Cells<'a>>, WriteError> {
     let arrays = step.batch.columns();
     let pairs = columns.iter().zip(arrays);
     pairs.map(|(column, array)| cell(column, array, target).ok_or_else(|| mismatch(column))).collect()
@@ -194,7 +198,7 @@ fn unwritable(error: Unwritable, column: &CatalogColumn, step: &Step, row: usize
 }
 
 /// The rows and the plan disagree about a type: a fault of this program, which must not pass for one of a record.
-fn mismatch(column: &CatalogColumn) -> WriteError {
+pub(super) fn mismatch(column: &CatalogColumn) -> WriteError {
     let text =
         format!("the rows do not have the type of column {:?} ({}); please report it", column.name, column.native);
     WriteError::new(Disposition::Block, "internal", "", text).on_column(&column.name).answered()

@@ -11,6 +11,7 @@ use crate::dead_letter::DeadLetter;
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::merged::Stored;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
@@ -31,6 +32,7 @@ mod numeric;
 mod positions;
 mod query;
 mod statements;
+mod stored;
 mod wire;
 
 pub use apply::statement;
@@ -120,6 +122,10 @@ impl Session for PostgresSession {
         } else {
             apply::apply(&mut self.connection, plan, step).await
         }
+    }
+
+    async fn read(&mut self, plan: &TablePlan, keys: &Step, columns: &[usize]) -> Result<Vec<Stored>, WriteError> {
+        stored::read(&mut self.connection, plan, keys, columns).await
     }
 
     async fn store_dead_letters(&mut self, pipeline: &str, letters: &[DeadLetter]) -> Result<(), WriteError> {

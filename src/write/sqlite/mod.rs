@@ -13,6 +13,7 @@ use crate::retry::Disposition;
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::merged::Stored;
 use super::plan::{DeletePlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
@@ -29,6 +30,7 @@ mod merge;
 mod migrate;
 mod positions;
 mod statements;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -124,6 +126,10 @@ impl Session for SqliteSession {
         let applies_all =
             step.action == Action::Put && matches!(plan.mode, Mode::Upsert | Mode::Merge) && plan.version.is_none();
         Ok(if applies_all { step.batch.num_rows() as u64 } else { changed })
+    }
+
+    async fn read(&mut self, plan: &TablePlan, keys: &Step, columns: &[usize]) -> Result<Vec<Stored>, WriteError> {
+        stored::read(&mut self.connection, plan, keys, columns).await
     }
 
     async fn store_dead_letters(&mut self, pipeline: &str, letters: &[DeadLetter]) -> Result<(), WriteError> {

@@ -11,6 +11,7 @@ use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable, Index};
 use crate::write::create::{Draft, NewTable};
 use crate::write::destination::TableRows;
+use crate::write::merged::Stored;
 use crate::write::plan::{DeletePlan, PlanColumn};
 use crate::write::session::Gap;
 
@@ -25,6 +26,9 @@ impl Session for Recorder {
     async fn apply(&mut self, plan: &TablePlan, step: &Step) -> Result<u64, WriteError> {
         self.0.push((plan.table.name.clone(), step.action));
         Ok(step.batch.num_rows() as u64)
+    }
+    async fn read(&mut self, _: &TablePlan, _: &Step, _: &[usize]) -> Result<Vec<Stored>, WriteError> {
+        unreachable!()
     }
     async fn connect(_: &Sink, _: &str) -> Result<Self, WriteError> {
         unreachable!()
@@ -148,7 +152,15 @@ async fn apply(plans: Vec<TablePlan>, rows: &Rows, in_order: bool) -> (Recorder,
     let tables: Vec<_> = (0..plans.len()).map(|table| TableRows { table, rows: rows.clone().into() }).collect();
     let work = Work { sink, pipeline: "p".to_owned(), plans: plans.into() };
     let covered = Offsets::default();
-    let batch = Batch { covered: &covered, leases: &[], tables: &tables, dead_letters: &[], outbox: None, in_order };
+    let batch = Batch {
+        covered: &covered,
+        leases: &[],
+        tables: &tables,
+        dead_letters: &[],
+        follow: None,
+        outbox: None,
+        in_order,
+    };
     let mut session = Recorder::default();
     let outcome = work.apply(&mut session, &batch).await;
     (session, outcome)

@@ -75,6 +75,7 @@ fn table(mode: Mode) -> Table {
         replace: Vec::new(),
         merge: Vec::new(),
         create: false,
+        from: None,
     }
 }
 
