@@ -220,9 +220,9 @@ fn a_wrong_file_is_exit_code_2_with_place_and_cure() {
 #[test]
 fn the_cases_of_the_examples_pass() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files =
-        ["sql", "checks", "alerts-to-topic", "privacy", "order-lines"].map(|name| format!("config/{name}.toml"));
-    let output = run(root, &files.each_ref().map(String::as_str));
+    let examples = ["sql", "checks", "alerts-to-topic", "privacy", "order-lines", "topic-to-topic"];
+    let examples = examples.map(|name| format!("config/{name}.toml"));
+    let output = run(root, &examples.each_ref().map(String::as_str));
     let told = text_of(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}{}", text_of(&output.stderr));
     assert!(told.contains("orders-sql: ") && told.contains("orders-checked: "), "{told}");

@@ -10,6 +10,7 @@ mod values;
 mod wrong;
 mod wrong_create;
 mod wrong_follow;
+mod wrong_kafka_sink;
 mod wrong_merge;
 mod wrong_privacy;
 mod wrong_replace;

@@ -6,6 +6,7 @@ mod cases;
 mod config;
 mod consume;
 mod faults;
+mod kafka_sink;
 mod merge;
 mod metrics;
 mod mysql;

@@ -7,7 +7,7 @@ mod properties;
 
 use std::sync::Arc;
 
-use tidegate::config::{Delivery, KeyFormat, MergeColumn, MergeFunction, Mode, SourceColumn, Table};
+use tidegate::config::{Delivery, KeyFormat, MergeColumn, MergeFunction, Mode, Sink, SourceColumn, Table};
 use tidegate::decode::{self, Decoder};
 use tidegate::lease::Lease;
 use tidegate::offsets::{Offsets, TopicPartition};
@@ -65,9 +65,9 @@ impl Rollup {
         database.execute(&format!("CREATE TABLE t ({columns})")).await;
         let mut pipeline = pipeline("t", &database, vec![section(merge)]);
         // The configuration refuses it; here it leaves out the positions, which are not what is tested.
-        pipeline.sink.delivery = Delivery::AtLeastOnce;
+        let sink = Sink { delivery: Delivery::AtLeastOnce, ..pipeline.sink.database().expect("a database").clone() };
         pipeline.source.columns = declared;
-        let destination = open(&pipeline, vec![None]);
+        let destination = open(&pipeline, &sink, vec![None]);
         let prepared = destination.prepare().await.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
         Self {
             writer: destination.writer(&prepared),

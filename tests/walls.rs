@@ -103,8 +103,9 @@ fn what_travels_knows_no_stage() {
 
 #[test]
 fn one_receipt_one_maker() {
-    // Only a COMMIT makes a receipt, and only a receipt moves the group's offsets.
+    // Only a COMMIT makes a receipt, and only a receipt moves the group's offsets; or Kafka's own transaction does.
     assert_only_in("Durable::new", &["write/"]);
+    assert_only_in("Transacted::new", &["produce/"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Pipeline, Problems, Topics};
+use crate::config::{self, BadRecords, DeadLetters, Pipeline, Problems, Sink, Target, Topics};
 use crate::consume::{Cluster, ConsumeError};
 use crate::offsets::PartitionLog;
 use crate::pipeline::Queries;
@@ -85,7 +85,15 @@ async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
         Err(error) => findings.problems.push(error.message),
     }
     look_at_derived_topics(pipeline, &mut findings).await;
-    match write::open(pipeline, queries.outputs()).check().await {
+    match &pipeline.sink {
+        Target::Database(sink) => look_at_database(pipeline, sink, queries, &mut findings).await,
+        Target::Kafka(_) => findings.problems.extend(queries.compile_alone(pipeline).err().unwrap_or_default()),
+    }
+    findings
+}
+
+async fn look_at_database(pipeline: &Pipeline, sink: &Sink, queries: &Queries, findings: &mut Findings) {
+    match write::open(pipeline, sink, queries.outputs()).check().await {
         Ok(Ok(prepared)) => {
             if let Err(problems) = queries.compile(pipeline, &prepared) {
                 findings.problems.extend(problems);
@@ -100,23 +108,26 @@ async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
         Ok(Err(problems)) => findings.problems.extend(problems),
         Err(error) => findings.problems.push(error.to_string()),
     }
-    findings
 }
 
-/// Do the topics that events go to exist?
+/// Do the topics that events and dead letters go to exist?
 async fn look_at_derived_topics(pipeline: &Pipeline, findings: &mut Findings) {
-    for topic in &pipeline.topics {
+    let events = pipeline.topics.iter().map(|topic| (&topic.name, "events", "[[topic]]"));
+    let letters = match (&pipeline.errors.dead_letters, pipeline.errors.bad_records) {
+        (DeadLetters::Topic(topic), BadRecords::DeadLetter) => Some((topic, "dead letters", "[errors] dead_letters")),
+        _ => None,
+    };
+    for (topic, what, place) in events.chain(letters) {
         let source = pipeline.source.clone();
-        let topics = Topics::List(vec![topic.name.clone()]);
+        let topics = Topics::List(vec![topic.clone()]);
         let look = move || Cluster::connect(&source)?.partitions(&topics);
         match tokio::task::spawn_blocking(look)
             .await
             .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
         {
-            Ok(partitions) => findings.ok.push(format!("topic {}: {} partitions", topic.name, partitions.len())),
+            Ok(partitions) => findings.ok.push(format!("topic {topic}: {} partitions", partitions.len())),
             Err(error) if error.class == "unknown_topic" => findings.problems.push(format!(
-                "topic {}, which events go to, does not exist; create it, or correct its name in [[topic]]",
-                topic.name
+                "topic {topic}, which {what} go to, does not exist; create it, or correct its name in {place}"
             )),
             Err(error) => findings.problems.push(error.message),
         }

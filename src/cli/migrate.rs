@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config;
+use crate::config::{self, Target};
 use crate::write;
 
 use super::{Context, Stop, runtime};
@@ -20,11 +20,15 @@ pub struct Migrate {
 impl Migrate {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
         for pipeline in config::load_pipelines(&[self.file], &context.environment)? {
+            let Target::Database(sink) = &pipeline.sink else {
+                println!("{}: without a database there are no tables of Tidegate's.", pipeline.name);
+                continue;
+            };
             if self.print {
-                print!("{}", write::ddl(&pipeline.sink));
+                print!("{}", write::ddl(sink));
                 continue;
             }
-            let migrate = async { write::open(&pipeline, vec![None; pipeline.tables.len()]).migrate().await };
+            let migrate = async { write::open(&pipeline, sink, vec![None; pipeline.tables.len()]).migrate().await };
             let migrated = runtime()?.block_on(migrate);
             migrated.map_err(|error| Stop::new(1, format!("{}: {error}", pipeline.name)))?;
             println!("{}: Tidegate's tables are there.", pipeline.name);

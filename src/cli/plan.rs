@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Mode, Pipeline};
+use crate::config::{self, Mode, Pipeline, Target, Topic, TopicDeletes};
 use crate::pipeline::{Queries, Step};
 use crate::types::ColumnType;
 use crate::write::plan::{DeletePlan, TablePlan};
@@ -31,6 +31,7 @@ enum Output {
 struct Planned {
     pipeline: String,
     tables: Vec<PlannedTable>,
+    topics: Vec<PlannedTopic>,
     /// Why the tables' side is missing.
     unreachable: Option<String>,
     warnings: Vec<String>,
@@ -56,6 +57,15 @@ struct PlannedTable {
     create: bool,
     /// What writes the table.
     statements: Vec<String>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct PlannedTopic {
+    topic: String,
+    /// Empty: none.
+    key: Vec<String>,
+    deletes: &'static str,
+    columns: Vec<PlannedColumn>,
 }
 
 /// One column on its way.
@@ -102,13 +112,18 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
     let mut plan = Planned {
         pipeline: pipeline.name.clone(),
         tables: Vec::new(),
+        topics: pipeline.topics.iter().zip(queries.topic_steps()).map(planned_topic).collect(),
         unreachable: None,
         warnings: Vec::new(),
         problems: Vec::new(),
     };
     let steps = queries.steps(pipeline);
     let outputs = queries.outputs();
-    let preview = match write::open(pipeline, outputs.clone()).preview().await {
+    let Target::Database(sink) = &pipeline.sink else {
+        plan.problems = queries.compile_alone(pipeline).err().unwrap_or_default();
+        return plan;
+    };
+    let preview = match write::open(pipeline, sink, outputs.clone()).preview().await {
         Ok(Ok(preview)) => {
             plan.problems.extend(queries.compile(pipeline, &preview.prepared).err().unwrap_or_default());
             plan.warnings.clone_from(&preview.prepared.warnings);
@@ -128,7 +143,7 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
         }
     };
     // What the file alone says; where that is not enough, the tables themselves must tell.
-    let assumed = write::preview(pipeline, &outputs).ok().filter(|_| preview.is_none());
+    let assumed = write::preview(pipeline, sink, &outputs).ok().filter(|_| preview.is_none());
     for (index, (table, steps)) in pipeline.tables.iter().zip(steps).enumerate() {
         let mut planned = match &preview {
             Some(preview) => with_table(&preview.prepared, index, steps.as_deref()),
@@ -168,6 +183,18 @@ fn absent(pipeline: &Pipeline, preview: &Preview) -> Vec<String> {
             )
         })
         .collect()
+}
+
+fn planned_topic((topic, steps): (&Topic, Vec<Step>)) -> PlannedTopic {
+    PlannedTopic {
+        topic: topic.name.clone(),
+        key: topic.key.clone(),
+        deletes: match topic.deletes {
+            TopicDeletes::Ignore => "ignore",
+            TopicDeletes::Tombstone => "tombstone",
+        },
+        columns: steps.iter().map(sql_side).collect(),
+    }
 }
 
 fn sql_side(step: &Step) -> PlannedColumn {
@@ -270,9 +297,8 @@ impl Planned {
         if let Some(sentence) = &self.unreachable {
             println!("  {sentence}");
         }
-        for table in &self.tables {
-            table.print();
-        }
+        self.tables.iter().for_each(PlannedTable::print);
+        self.topics.iter().for_each(PlannedTopic::print);
         for (mark, lines) in [("warning", &self.warnings), ("problem", &self.problems)] {
             for line in lines {
                 println!("  {mark:<8} {line}");
@@ -322,6 +348,20 @@ impl PlannedTable {
 
 fn print_indented(text: &str) {
     text.lines().for_each(|line| println!("      {line}"));
+}
+
+impl PlannedTopic {
+    fn print(&self) {
+        let key = if self.key.is_empty() { "no key".to_owned() } else { format!("key {}", self.key.join(", ")) };
+        println!("\n  topic {} ({key}, deletes {})", self.topic, self.deletes);
+        let mut rows = vec![["input", "sql", "result"].map(str::to_owned)];
+        rows.extend(
+            self.columns.iter().map(|column| {
+                [column.inputs.join(", "), column.sql.clone().unwrap_or_default(), column.result.clone()]
+            }),
+        );
+        print_table(&rows);
+    }
 }
 
 /// Columns as wide as their widest cell.

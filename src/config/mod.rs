@@ -76,7 +76,7 @@ pub struct Pipeline {
     /// The file it came from; the demo's has none.
     pub path: Option<PathBuf>,
     pub source: Source,
-    pub sink: Sink,
+    pub sink: Target,
     /// In the order written: parents before children.
     pub tables: Vec<Table>,
     /// In the order written: the first that a record violates decides.
@@ -214,6 +214,47 @@ impl SourceColumn {
     }
 }
 
+/// `[sink]`: where the batches go.
+#[derive(Debug, Clone)]
+pub enum Target {
+    Database(Sink),
+    /// Topics alone, on the brokers of the source: one Kafka transaction a batch.
+    Kafka(KafkaSink),
+}
+
+impl Target {
+    pub fn database(&self) -> Option<&Sink> {
+        match self {
+            Self::Database(sink) => Some(sink),
+            Self::Kafka(_) => None,
+        }
+    }
+
+    /// The database that keeps the positions; `None`: they are the group's offsets.
+    pub fn keeper(&self) -> Option<&Sink> {
+        self.database().filter(|sink| sink.delivery == Delivery::ExactlyOnce)
+    }
+
+    pub fn delivery(&self) -> Delivery {
+        self.database().map_or(Delivery::ExactlyOnce, |sink| sink.delivery)
+    }
+
+    pub fn batch(&self) -> BatchLimits {
+        match self {
+            Self::Database(sink) => sink.batch,
+            Self::Kafka(sink) => sink.batch,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct KafkaSink {
+    /// `None`: the smaller of 2 and the number of assigned partitions.
+    pub writers: Option<NonZeroUsize>,
+    pub batch: BatchLimits,
+}
+
+/// A database that is written to.
 #[derive(Debug, Clone)]
 pub struct Sink {
     pub database: Database,
@@ -405,15 +446,16 @@ pub enum Missing {
     Default,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors {
     pub bad_records: BadRecords,
+    pub dead_letters: DeadLetters,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BadRecords {
-    /// Kept in `tidegate_dead_letters`, in the same transaction.
+    /// Kept where `dead_letters` says.
     DeadLetter,
     /// Counted and passed over.
     Skip,
@@ -422,11 +464,12 @@ pub enum BadRecords {
 }
 
 /// Where dead letters are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetters {
     /// In `tidegate_dead_letters`, in the same transaction.
     Table,
+    /// In this topic: delivered before the transaction of a database commits, or in the same Kafka transaction.
+    Topic(String),
 }
 
 /// The daemon's own settings.

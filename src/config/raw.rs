@@ -15,15 +15,15 @@ use super::rules::RawCheck;
 use super::topic::{HeaderColumns, KeyColumns};
 use super::units::{ByteSize, Span};
 use super::{
-    BadRecords, DeadLetters, Delivery, Filtered, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing,
-    Mode, TopicDeletes,
+    BadRecords, Delivery, Filtered, Format, GroupProtocol, KeyFormat, LogFormat, LostPosition, Missing, Mode,
+    TopicDeletes,
 };
 
 type List = Vec<Given<String>>;
 
-/// A Tidegate pipeline: Kafka topics into tables of one database.
+/// A Tidegate pipeline: Kafka topics into tables of one database, or into topics.
 #[derive(Debug, Default, JsonSchema)]
-#[schemars(rename = "Pipeline", extend("required" = ["name", "source", "sink", "table"]))]
+#[schemars(rename = "Pipeline", extend("required" = ["name", "source", "sink"]))]
 #[serde(default, deny_unknown_fields)]
 pub struct RawPipeline {
     /// The pipeline's identity: its positions in the database and, unless `group` says otherwise, its consumer group
@@ -35,8 +35,7 @@ pub struct RawPipeline {
     /// Where the rows go.
     pub sink: Setting<RawSink>,
     /// The tables that are written, each as its own `[[table]]`. One transaction writes all of them; write parents
-    /// before children.
-    #[schemars(length(min = 1))]
+    /// before children. At least one, except with `sink.kafka`.
     pub table: Setting<Vec<Given<RawTable>>>,
     /// Conditions that every record has to meet, each as its own `[[check]]` (docs/checks.md).
     pub check: Setting<Vec<Given<RawCheck>>>,
@@ -114,13 +113,17 @@ section!(RawColumn = "source.columns" { r#type, path, key, header, meta, unit, e
 
 /// Where the rows go.
 #[derive(Debug, Default, JsonSchema)]
-#[schemars(rename = "Sink", extend("required" = ["url"]))]
+#[schemars(rename = "Sink", extend("oneOf" = [{ "required": ["url"] }, { "required": ["kafka"] }]))]
 #[serde(default, deny_unknown_fields)]
 pub struct RawSink {
     /// The database: `postgres://`, `mysql://`, `mariadb://` or `sqlite://`. What `${NAME}` or `${file:..}` puts into
     /// the URL is percent-encoded; a URL that is one reference and nothing else is taken as it is.
     #[schemars(extend("examples" = ["postgres://app:${DB_PASSWORD}@db/shop", "sqlite://orders.db"]))]
     pub url: Setting<String>,
+    /// `true` instead of `url`: no database, only topics, on the brokers of the source. Each batch is one Kafka
+    /// transaction with the group's offsets in it (docs/topics.md).
+    #[schemars(extend("enum" = [true]))]
+    pub kafka: Setting<bool>,
     /// What a crash may do to the rows.
     #[schemars(extend("default" = "exactly-once"))]
     pub delivery: Setting<Delivery>,
@@ -134,7 +137,7 @@ pub struct RawSink {
     pub state_schema: Setting<String>,
 }
 
-section!(RawSink = "sink" { url, delivery, writers, batch, state_schema } later {});
+section!(RawSink = "sink" { url, kafka, delivery, writers, batch, state_schema } later {});
 
 /// What goes into one transaction.
 #[derive(Debug, Default, JsonSchema)]
@@ -261,9 +264,10 @@ pub struct RawErrors {
     /// What is done with a record that cannot be decoded or that the database refuses.
     #[schemars(extend("default" = "dead-letter"))]
     pub bad_records: Setting<BadRecords>,
-    /// Where dead letters are kept.
-    #[schemars(extend("default" = "table"))]
-    pub dead_letters: Setting<DeadLetters>,
+    /// Where dead letters are kept: `table` (`tidegate_dead_letters`, in the rows' transaction) or `topic:<name>`, on the
+    /// brokers of the source (docs/dead-letters.md). A pipeline with `sink.kafka` has to name a topic.
+    #[schemars(regex(pattern = r"^(table|topic:.+)$"), extend("default" = "table", "examples" = ["topic:orders.dead"]))]
+    pub dead_letters: Setting<String>,
 }
 
 section!(RawErrors = "errors" { bad_records, dead_letters } later {
@@ -352,7 +356,6 @@ choices! {
     Filtered {}
     TopicDeletes {}
     BadRecords {}
-    DeadLetters { "topic:" => "write \"table\": dead letters commit in the rows' transaction" }
     LogFormat {}
 }
 

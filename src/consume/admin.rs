@@ -96,6 +96,19 @@ pub(super) unsafe fn text(text: *const c_char) -> Option<String> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
 
+/// The generation (with the consumer protocol: the member's epoch) and the member's id; `None`: it is no member.
+pub(super) fn membership<C: ConsumerContext>(client: &BaseConsumer<C>) -> Option<(i32, String)> {
+    let client = client.client().native_ptr();
+    // SAFETY: the client is borrowed and so alive; the metadata is ours, checked and freed by `Owned`.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(client);
+        let metadata = Owned::new(metadata, sys::rd_kafka_consumer_group_metadata_destroy).ok()?;
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata.pointer);
+        let id = text(sys::rd_kafka_consumer_group_metadata_member_id(metadata.pointer))?;
+        (generation >= 0 && !id.is_empty()).then_some((generation, id))
+    }
+}
+
 /// Is the consumer a member of its group (classic protocol)? It is none from the moment that it leaves.
 pub(super) fn is_member<C: ConsumerContext>(client: &BaseConsumer<C>) -> bool {
     let client = client.client().native_ptr();

@@ -81,7 +81,11 @@ impl Cluster {
             config.remove(property);
         }
         if is_for_group {
-            config.set("group.id", &source.group).set("enable.auto.commit", "false");
+            // Offsets of a transaction that has not ended are waited for.
+            config
+                .set("group.id", &source.group)
+                .set("enable.auto.commit", "false")
+                .set("isolation.level", "read_committed");
         }
         config
             .create_with_context(Listening(Mutex::new(None)))

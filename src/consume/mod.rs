@@ -14,6 +14,7 @@ mod describe_group;
 #[allow(unsafe_code, reason = "the binding has no DescribeTopics; librdkafka has")]
 mod describe_topics;
 mod instance;
+mod member;
 mod pattern;
 #[allow(unsafe_code, reason = "batches from a forwarded queue, which the binding cannot take")]
 mod queue;
@@ -39,6 +40,7 @@ use crate::offsets::TopicPartition;
 use crate::retry::Disposition;
 
 pub use cluster::{Cluster, GroupMember};
+pub use member::Member;
 
 pub use crate::kafka::errors::Failure as ConsumeError;
 
@@ -85,6 +87,7 @@ pub struct Consumer {
     commands: sync_mpsc::Sender<Command>,
     /// Disconnects when the thread has ended and the client is closed.
     ended: sync_mpsc::Receiver<()>,
+    member: Member,
 }
 
 #[derive(Debug)]
@@ -146,18 +149,27 @@ impl Consumer {
             unassigned::watch(source, slot.id().to_owned(), commands.clone(), unjoined)?;
         }
         let mut worker = thread::Worker::new(receiver, events, source.group.clone());
+        let client = Arc::new(client);
+        let member = Member::new(client.clone(), slot.as_ref().map(instance::Slot::id));
+        let shown = member.until_the_end();
         let work = move || {
             if let Some(queue) = queue::Queue::of_consumer(&client) {
                 worker.run(&client, &queue);
             }
             drop((watched, joined));
-            // In this order: the client is closed, then its instance is free, then the end is told.
+            // In this order: the client is held by nobody else, it is closed, its instance is free, the end is told.
+            drop(shown);
             drop(client);
             drop(slot);
             drop(alive);
         };
         spawn(format!("consume {}", options.pipeline), work)?;
-        Ok(Self { commands, ended })
+        Ok(Self { commands, ended, member })
+    }
+
+    /// What shows this consumer's place in its group.
+    pub fn member(&self) -> &Member {
+        &self.member
     }
 
     /// Reads the leases' partitions from the leases' positions into the inboxes. Leases of an older generation than

@@ -103,7 +103,7 @@ impl Assignment {
         let eager = is_eager(client);
         if eager {
             self.owned.clear();
-            self.reading.clear();
+            self.reading.drain().for_each(|(_, reading)| reading.lease.end());
         }
         for partition in partitions {
             let owned = Owned { generation: self.generation, sent: -1, pending: None };
@@ -122,7 +122,10 @@ impl Assignment {
     pub(super) fn taken(&mut self, client: &Client, partitions: &[TopicPartition]) -> KafkaResult<()> {
         for partition in partitions {
             self.owned.remove(partition);
-            self.reading.remove(partition);
+            // Before the group is answered, and so before anybody else can be given it.
+            if let Some(reading) = self.reading.remove(partition) {
+                reading.lease.end();
+            }
         }
         if is_eager(client) {
             client.unassign()

@@ -1,6 +1,7 @@
 //! What every Kafka client of ours shares, whether it consumes or produces: properties, log, errors.
 
 pub mod errors;
+mod membership;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::Secret;
+
+pub use membership::Membership;
 
 /// The operator's properties first, ours last.
 pub(crate) fn client_config(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::config::{Delivery, LostPosition, Pipeline};
+use crate::config::{Delivery, LostPosition, Pipeline, Target};
 use crate::consume::{Cluster, ConsumeError};
 use crate::events;
 use crate::lease::Lease;
@@ -14,9 +14,11 @@ use crate::offsets::{PartitionLog, TopicPartition};
 use crate::retry::{Backoff, Disposition};
 use crate::status::Status;
 use crate::write::error::WriteError;
-use crate::write::{ClaimOutcome, ClaimRequest, Destination};
+use crate::write::{ClaimOutcome, ClaimRequest};
 
 use super::identity::Identities;
+use super::outlet::Outlet;
+use super::transactions::Transactions;
 
 /// How the status calls it.
 const PART: &str = "claim";
@@ -71,7 +73,7 @@ impl Wanted {
 /// Claims for one pipeline.
 pub struct Claimer {
     pub pipeline: Arc<Pipeline>,
-    pub destination: Arc<dyn Destination>,
+    pub outlet: Outlet,
     pub status: Arc<Status>,
     pub wanted: Arc<Wanted>,
     pub identities: Arc<Identities>,
@@ -130,9 +132,13 @@ impl Claimer {
             let partitions = partitions.to_vec();
             self.ask_cluster(move |cluster| cluster.logs(&partitions)).await?
         };
-        if self.pipeline.sink.delivery == Delivery::AtLeastOnce {
-            return self.claim_at_group_offsets(logs).await;
-        }
+        let destination = match (&self.outlet, &self.pipeline.sink) {
+            (Outlet::Kafka(transactions), _) => return self.claim_of_transactions(transactions, logs).await,
+            (_, Target::Database(sink)) if sink.delivery == Delivery::AtLeastOnce => {
+                return self.claim_at_group_offsets(logs).await;
+            }
+            (Outlet::Database(destination), _) => destination,
+        };
         self.identities.note(&logs);
         let mut request = ClaimRequest {
             owner: self.owner.clone(),
@@ -140,11 +146,11 @@ impl Claimer {
             first_positions: None,
             on_lost: self.pipeline.source.on_lost_position,
         };
-        if let ClaimOutcome::Claimed(leases) = self.destination.claim(&request).await? {
+        if let ClaimOutcome::Claimed(leases) = destination.claim(&request).await? {
             return Ok(leases);
         }
         request.first_positions = Some(self.first_positions().await?);
-        match self.destination.claim(&request).await? {
+        match destination.claim(&request).await? {
             ClaimOutcome::Claimed(leases) => Ok(leases),
             ClaimOutcome::FirstStart => unreachable!("the first positions were given"),
         }
@@ -161,6 +167,28 @@ impl Claimer {
             Ok(logs.into_iter().zip(positions).collect())
         })
         .await
+    }
+
+    /// Transactions move the group's offsets, which therefore are the positions. The group's first ones are stored for all
+    /// partitions at once, so that none begins elsewhere for having been claimed later.
+    async fn claim_of_transactions(
+        &self,
+        transactions: &Transactions,
+        logs: Vec<PartitionLog>,
+    ) -> Result<Vec<Arc<Lease>>, WriteError> {
+        let partitions: Vec<_> = logs.iter().map(|log| log.partition.clone()).collect();
+        transactions.landed(&partitions).await;
+        let topics = self.pipeline.source.topics.clone();
+        let has_none = self.ask_cluster(move |cluster| {
+            let all = cluster.partitions(&topics)?;
+            Ok(cluster.committed(&all)?.iter().all(Option::is_none))
+        });
+        if has_none.await? {
+            let first = self.first_positions().await?;
+            let first: Vec<_> = first.into_iter().map(|(log, position)| (log.partition, position)).collect();
+            transactions.store_first(&first).await?;
+        }
+        self.claim_at_group_offsets(logs).await
     }
 
     /// At-least-once keeps no positions of its own: the group's committed offsets are all there is. Once the group

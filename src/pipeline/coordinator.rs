@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::commit::GroupOffsets;
-use crate::config::{Database, Delivery, Pipeline};
+use crate::config::Pipeline;
 use crate::consume::{ConsumeError, Consumer, ConsumerOptions, Event};
 use crate::events;
 use crate::inbox::MemoryBudget;
@@ -19,19 +19,16 @@ use crate::offsets::TopicPartition;
 use crate::retry::{Backoff, Disposition};
 use crate::status::{State, Status};
 use crate::write::error::WriteError;
-use crate::write::{self, Destination, Prepared};
+use crate::write::{self, Prepared};
 
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
+use super::outlet::{self, Outlet};
 use super::ownership::{self, Held};
 use super::queries::Queries;
 use super::stages::Stages;
 use super::turned_true;
-
-/// Lanes when the file does not say: two connections are where one database's gain flattens out, and more of them hold
-/// more memory.
-const DEFAULT_WRITERS: usize = 2;
 
 /// librdkafka's prefetch per consumer. 8 MiB gave the same rate as 64 MiB, and keeps a draining backlog below 150 MB.
 const PREFETCH_BYTES: usize = 8 << 20;
@@ -82,7 +79,7 @@ pub async fn run(setting: Setting) -> Result<bool, Failure> {
 struct Coordinator {
     setting: Setting,
     queries: Queries,
-    destination: Arc<dyn Destination>,
+    outlet: Outlet,
     consumer: Consumer,
     lanes: Vec<Lane>,
     max_lanes: usize,
@@ -107,18 +104,13 @@ struct Coordinator {
 
 impl Coordinator {
     fn new(setting: Setting, queries: Queries, consumer: Consumer) -> Self {
-        let destination: Arc<dyn Destination> = Arc::from(write::open(&setting.pipeline, queries.outputs()));
-        let sink = &setting.pipeline.sink;
-        let max_lanes = match (sink.database, sink.writers) {
-            (Database::Sqlite, _) => 1,
-            (_, Some(writers)) => writers.get(),
-            (_, None) => DEFAULT_WRITERS,
-        };
+        let outlet = Outlet::new(&setting.pipeline, queries.outputs(), consumer.member());
+        let max_lanes = outlet::max_lanes(&setting.pipeline);
         let (report_sender, reports) = mpsc::unbounded_channel();
         Self {
             setting,
             queries,
-            destination,
+            outlet,
             consumer,
             lanes: Vec::new(),
             max_lanes,
@@ -146,7 +138,8 @@ impl Coordinator {
 
     async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> Result<bool, Failure> {
         let (prepared_sender, mut prepared) = oneshot::channel();
-        self.tasks.spawn(prepare(self.destination.clone(), self.setting.status.clone(), prepared_sender));
+        let pipeline = self.setting.pipeline.clone();
+        self.tasks.spawn(prepare(self.outlet.clone(), pipeline, self.setting.status.clone(), prepared_sender));
         let (granted_sender, mut granted) = mpsc::unbounded_channel();
         self.tasks.spawn(self.claimer(granted_sender).run());
         let (others_sender, mut others) = mpsc::unbounded_channel();
@@ -176,23 +169,24 @@ impl Coordinator {
         }
     }
 
-    /// At-least-once has no fence, and so no owner.
+    /// At-least-once has no fence, and so no owner; of a pipeline without a database the group itself is the owner.
     fn watch_ownership(&mut self) {
-        if self.setting.pipeline.sink.delivery == Delivery::ExactlyOnce {
+        if let Some(sink) = self.setting.pipeline.sink.keeper() {
+            let ledger = write::ledger(&self.setting.pipeline, sink);
             let reports = self.report_sender.clone();
             let name = self.name().to_owned();
             let tell = move |lost: Vec<TopicPartition>| {
                 events::fenced(&name, &lost);
                 reports.send(Report::Fenced(lost)).is_ok()
             };
-            self.tasks.spawn(ownership::watch(write::ledger(&self.setting.pipeline), self.held.clone(), tell));
+            self.tasks.spawn(ownership::watch(ledger, self.held.clone(), tell));
         }
     }
 
     fn claimer(&self, granted: mpsc::UnboundedSender<Granted>) -> Claimer {
         Claimer {
             pipeline: self.setting.pipeline.clone(),
-            destination: self.destination.clone(),
+            outlet: self.outlet.clone(),
             status: self.setting.status.clone(),
             wanted: self.wanted.clone(),
             identities: self.identities.clone(),
@@ -293,7 +287,9 @@ impl Coordinator {
         if !readable.is_empty() {
             self.consumer.read(granted.generation, readable);
             // Who was killed between a COMMIT and the group's offset left the group behind.
-            self.consumer.commit(found);
+            if let Outlet::Database(_) = self.outlet {
+                self.consumer.commit(found);
+            }
         }
     }
 
@@ -313,7 +309,7 @@ impl Coordinator {
             _ => {
                 let (prepared, stages) =
                     self.prepared.clone().expect("nothing is granted before the database is prepared");
-                let writer = self.destination.writer(&prepared);
+                let writer = self.outlet.writer(&self.setting.pipeline, &prepared, self.lanes.len());
                 let context = LaneContext {
                     pipeline: self.setting.pipeline.clone(),
                     prepared,
@@ -452,7 +448,7 @@ impl Coordinator {
                 stopped = &mut stopped => break stopped.unwrap_or(false),
                 Some(event) = events.recv() => {
                     if let Event::Revoked { partitions, drained } = event {
-                        let position = |p: TopicPartition| group_offsets.get(&p).map(|at| (p, at));
+                        let position = |p: TopicPartition| group_offsets.to_commit(&p).map(|at| (p, at));
                         let _ = drained.try_send(partitions.into_iter().filter_map(position).collect());
                     }
                 }
@@ -485,17 +481,18 @@ async fn next_reclaim(reclaims: &[(Instant, TopicPartition)]) {
 /// Prepares the database, however long that takes. The first answer decides whether the configuration is wrong: later
 /// on the same refusal means that something changed under a running pipeline, which is waited out.
 async fn prepare(
-    destination: Arc<dyn Destination>,
+    outlet: Outlet,
+    pipeline: Arc<Pipeline>,
     status: Arc<Status>,
     prepared: oneshot::Sender<Result<Prepared, String>>,
 ) {
-    const PART: &str = "database";
+    let part = outlet.name();
     let mut backoff = Backoff::new();
     let outcome = loop {
-        let error: WriteError = match destination.prepare().await {
+        let error: WriteError = match outlet.prepare(&pipeline).await {
             Ok(prepared) => {
-                if status.clear(PART) {
-                    events::recovered(status.name(), PART);
+                if status.clear(part) {
+                    events::recovered(status.name(), part);
                 }
                 break Ok(prepared);
             }
@@ -504,7 +501,7 @@ async fn prepare(
         if error.disposition == Disposition::Block {
             break Err(error.to_string());
         }
-        status.report(PART, error.disposition, error.to_string());
+        status.report(part, error.disposition, error.to_string());
         events::retry(status.name(), "prepare", &error, backoff.attempts());
         tokio::time::sleep(backoff.next_delay()).await;
     };

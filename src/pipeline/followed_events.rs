@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::outbox::{Outbox, Undelivered};
-use crate::produce::{Events, Progress};
+use crate::produce::{Events, Outgoing, Progress};
 use crate::retry::Disposition;
 use crate::rows::Rows;
 
@@ -57,10 +57,10 @@ pub struct FollowedOutbox<'a> {
 impl FollowedOutbox<'_> {
     /// How many events each topic gets.
     pub fn counts(&self) -> Vec<u64> {
-        let (topics, identities) = self.follow.topics(self.first.topics.len());
-        let progress = Arc::default();
-        let following = Events { topics: &topics, identities: &identities, progress: &progress, ..*self.first };
-        self.first.counts().into_iter().zip(following.counts()).map(|(first, following)| first + following).collect()
+        let outgoing = self.first.outgoing;
+        let (topics, identities) = self.follow.topics(outgoing.topics.len());
+        let following = Outgoing { topics: &topics, identities: &identities, letters: None, ..outgoing };
+        outgoing.counts().into_iter().zip(following.counts()).map(|(first, following)| first + following).collect()
     }
 }
 
@@ -68,12 +68,14 @@ impl FollowedOutbox<'_> {
 impl Outbox for FollowedOutbox<'_> {
     async fn deliver(&self) -> Result<(), Undelivered> {
         self.first.deliver().await?;
-        let (topics, identities) = self.follow.topics(self.first.topics.len());
+        let outgoing = self.first.outgoing;
+        let (topics, identities) = self.follow.topics(outgoing.topics.len());
         if topics.iter().all(|rows| rows.is_empty()) {
             return Ok(());
         }
         let Sent { topics, identities, progress } = self.sent.begin(topics, identities).await;
-        let following = Events { topics: &topics, identities: &identities, progress: &progress, ..*self.first };
+        let outgoing = Outgoing { topics: &topics, identities: &identities, letters: None, ..outgoing };
+        let following = Events { producer: self.first.producer, outgoing, progress: &progress };
         following.deliver().await.map_err(blameless)
     }
 }

@@ -9,14 +9,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::commit::Receipt;
 use crate::config::Pipeline;
 use crate::inbox::{Delivery, Inbox, MemoryBudget, Reservation};
 use crate::offsets::TopicPartition;
 use crate::produce::EventShape;
 use crate::records::Records;
 use crate::status::Status;
-use crate::write::{Durable, Prepared, Writer};
+use crate::write::Prepared;
 
+use super::outlet::LaneWriter;
 use super::stages::{Shaped, Stages};
 use super::store::Store;
 
@@ -28,7 +30,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(45);
 /// What a lane tells its pipeline.
 #[derive(Debug)]
 pub enum Report {
-    Stored(Durable),
+    Stored(Receipt),
     /// Somebody else owns these; their leases have ended.
     Fenced(Vec<TopicPartition>),
 }
@@ -72,12 +74,12 @@ pub struct Work {
 
 impl Lane {
     /// Starts the lane's two tasks in `tasks`.
-    pub fn start(index: usize, context: LaneContext, writer: Box<dyn Writer>, tasks: &mut JoinSet<()>) -> Self {
-        let inbox = Inbox::new(context.pipeline.sink.batch, context.budget.clone());
+    pub fn start(index: usize, context: LaneContext, writer: LaneWriter, tasks: &mut JoinSet<()>) -> Self {
+        let inbox = Inbox::new(context.pipeline.sink.batch(), context.budget.clone());
         let (flushes, flush_requests) = mpsc::unbounded_channel();
         // One decoded batch waits while one is written: enough to keep the connection busy, and no more memory.
         let (items, work) = mpsc::channel(1);
-        let linger = context.pipeline.sink.batch.linger;
+        let linger = context.pipeline.sink.batch().linger;
         tasks.spawn(collect(inbox.clone(), linger, context.clone(), flush_requests, items));
         tasks.spawn(write(Store::new(index, context, writer), work));
         Self { inbox, flushes }
@@ -135,7 +137,7 @@ async fn write(mut store: Store, mut work: mpsc::Receiver<Item>) {
             // Whoever asked may have given up waiting.
             Ok(Some(Item::Flush(done))) => drop(done.send(())),
             Ok(None) => break,
-            Err(_) => store.close().await,
+            Err(_) => store.rest().await,
         }
     }
     store.close().await;

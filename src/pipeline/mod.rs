@@ -9,10 +9,12 @@
 mod checks;
 mod claims;
 mod coordinator;
+mod flights;
 mod follow;
 mod followed_events;
 mod identity;
 mod lane;
+mod outlet;
 mod ownership;
 pub mod positions;
 mod private;
@@ -22,6 +24,7 @@ pub mod reposition;
 mod stages;
 mod steps;
 mod store;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,14 +2,14 @@
 //!
 //! With exactly-once delivery the rows of `tidegate_positions` are what counts, and Kafka's group offsets mirror them.
 //! The rows are set first: a crash in between leaves the group's offsets behind or ahead, and the next claim mirrors
-//! the rows into them. With at-least-once delivery the group's offsets are all there is.
+//! the rows into them. With at-least-once delivery, and without a database, the group's offsets are all there is.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::config::{Delivery, Pipeline};
+use crate::config::Pipeline;
 use crate::consume::{Cluster, ConsumeError, GroupMember};
 use crate::offsets::{PartitionLog, TopicPartition};
 use crate::write::error::WriteError;
@@ -67,9 +67,9 @@ pub async fn look(pipeline: &Pipeline) -> Result<Positions, PositionsError> {
     let (logs, members) =
         ask_cluster(pipeline, move |cluster| Ok((cluster.logs(&cluster.partitions(&topics)?)?, cluster.members()?)))
             .await?;
-    let mut stored = match pipeline.sink.delivery {
-        Delivery::ExactlyOnce => write::ledger(pipeline).positions().await?,
-        Delivery::AtLeastOnce => Vec::new(),
+    let mut stored = match pipeline.sink.keeper() {
+        Some(sink) => write::ledger(pipeline, sink).positions().await?,
+        None => Vec::new(),
     };
     let known = stored.iter().map(|row| &row.position.partition).chain(logs.iter().map(|log| &log.partition));
     let all: BTreeSet<TopicPartition> = known.cloned().collect();
@@ -87,9 +87,9 @@ pub async fn look(pipeline: &Pipeline) -> Result<Positions, PositionsError> {
         let index = stored.iter().position(|row| row.position.partition == partition);
         let stored = index.map(|index| stored.swap_remove(index));
         let committed = committed.iter().find(|(found, _)| *found == partition).and_then(|(_, offset)| *offset);
-        let position = match pipeline.sink.delivery {
-            Delivery::ExactlyOnce => stored.as_ref().map(|row| row.position.next_offset),
-            Delivery::AtLeastOnce => committed,
+        let position = match pipeline.sink.keeper() {
+            Some(_) => stored.as_ref().map(|row| row.position.next_offset),
+            None => committed,
         };
         let log = logs.iter().find(|log| log.partition == partition).cloned();
         PartitionState { partition, stored, committed, log, position }

@@ -129,6 +129,11 @@ impl Queries {
             .collect()
     }
 
+    /// How each `[[topic]]` makes its columns.
+    pub fn topic_steps(&self) -> Vec<Vec<Step>> {
+        self.topics.iter().map(|(plan, _)| plan.steps().iter().map(Step::of).collect()).collect()
+    }
+
     /// Fixes the statements to what the database wants.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::config::{Delivery, Mode, Pipeline, Start};
+use crate::config::{Mode, Pipeline, Start};
 use crate::consume::GroupMember;
 use crate::offsets::{PartitionLog, TopicPartition};
 use crate::write::{self, Expected, SetPosition, SetPositions};
@@ -204,9 +204,9 @@ fn consequences(pipeline: &Pipeline, changes: &[Change]) -> (Vec<String>, Vec<St
         doubled = merged.clone();
     }
     if is_skipped {
-        let kept = match pipeline.sink.delivery {
-            Delivery::ExactlyOnce => "; a row in tidegate_gaps keeps which",
-            Delivery::AtLeastOnce => "",
+        let kept = match pipeline.sink.keeper() {
+            Some(_) => "; a row in tidegate_gaps keeps which",
+            None => "",
         };
         warnings.push(format!("what is passed over is in none of the tables{kept}"));
         if !merged.is_empty() {
@@ -237,38 +237,37 @@ pub struct Done {
 /// # Errors
 /// Where Kafka or the database cannot be asked; refused where the pipeline runs, without [`Force::Yes`].
 pub async fn apply(pipeline: &Pipeline, plan: &Plan, force: Force, by: &str) -> Result<Done, PositionsError> {
-    if force == Force::No || pipeline.sink.delivery == Delivery::AtLeastOnce {
+    let keeper = pipeline.sink.keeper();
+    if force == Force::No || keeper.is_none() {
         nobody_is_left(pipeline, &plan.members).await?;
     }
     let all: Vec<&Change> = plan.changes.iter().chain(&plan.first).collect();
     let offsets: Vec<(TopicPartition, i64)> =
         all.iter().map(|change| (change.log.partition.clone(), change.to)).collect();
-    if pipeline.sink.delivery == Delivery::ExactlyOnce {
+    if let Some(sink) = keeper {
         let expected = |change: &Change| if force == Force::Yes { Expected::Anything } else { change.expected };
         let set = |change: &&Change| SetPosition { log: change.log.clone(), to: change.to, expected: expected(change) };
         let reason = format!("passed over by an operator ({by})");
         let set = SetPositions { by: by.to_owned(), moves: all.iter().map(set).collect(), reason };
-        write::ledger(pipeline).set(&set).await?;
+        write::ledger(pipeline, sink).set(&set).await?;
     }
     let stored = ask_cluster(pipeline, move |cluster| cluster.store_offsets(&offsets)).await;
-    match (stored, pipeline.sink.delivery) {
+    match (stored, keeper) {
         (Ok(()), _) => Ok(Done { group_follows: true }),
         // Only the group's members may then; whoever claims mirrors the positions.
-        (Err(PositionsError::Kafka(error)), Delivery::ExactlyOnce) if error.class == "rebalance" => {
-            Ok(Done { group_follows: false })
-        }
-        (Err(PositionsError::Kafka(error)), Delivery::AtLeastOnce) if error.class == "rebalance" => {
+        (Err(PositionsError::Kafka(error)), Some(_)) if error.class == "rebalance" => Ok(Done { group_follows: false }),
+        (Err(PositionsError::Kafka(error)), None) if error.class == "rebalance" => {
             Err(PositionsError::Refused(format!(
                 "a daemon has joined group {} meanwhile, and only it may set the group's offsets; nothing was \
                  changed: stop it and try again",
                 pipeline.source.group
             )))
         }
-        (Err(error), Delivery::ExactlyOnce) => Err(PositionsError::Refused(format!(
+        (Err(error), Some(_)) => Err(PositionsError::Refused(format!(
             "the positions are set in the database, and count; the group's offsets could not be set ({error}): the \
              next claim of a daemon sets them"
         ))),
-        (Err(error), Delivery::AtLeastOnce) => Err(error),
+        (Err(error), None) => Err(error),
     }
 }
 
@@ -293,9 +292,11 @@ fn still_there(pipeline: &Pipeline, members: &[GroupMember]) -> PositionsError {
     if members.len() > SHOWN {
         who.push(format!("{} more", members.len() - SHOWN));
     }
-    let force = match pipeline.sink.delivery {
-        Delivery::ExactlyOnce => ", or add --force: they are fenced, claim again and go on from the new positions",
-        Delivery::AtLeastOnce => "; at-least-once delivery has no fence, so --force does not help",
+    let force = match pipeline.sink.keeper() {
+        Some(_) => ", or add --force: they are fenced, claim again and go on from the new positions",
+        None => {
+            "; the group's offsets are the positions, and only its members may set them then: --force does not help"
+        }
     };
     PositionsError::Refused(format!(
         "{} is running: group {} has {} members ({}). Nothing was changed. Stop them{force}",

@@ -5,19 +5,21 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::config::{BadRecords, CheckAction};
+use crate::commit::Receipt;
+use crate::config::{BadRecords, CheckAction, DeadLetters};
 use crate::dead_letter::{DeadLetter, Fault, Stage};
 use crate::decode::Decoder;
 use crate::events::{self, Fates};
-use crate::produce::{EventProducer, Events, Progress};
+use crate::produce::{Events, Letters, Outgoing, Progress};
 use crate::records::Records;
 use crate::retry::{Backoff, Disposition};
 use crate::write::error::WriteError;
-use crate::write::{Batch, Durable, RowCounts, TableRows, Writer};
+use crate::write::{Batch, RowCounts, TableRows};
 
 use super::follow::Follow;
 use super::followed_events::{FollowedEvents, FollowedOutbox};
 use super::lane::{LaneContext, Report, Work};
+use super::outlet::LaneWriter;
 use super::stages::Shaped;
 use super::turned_true;
 
@@ -32,8 +34,7 @@ pub struct Store {
     /// How the status and the logs call this lane.
     part: String,
     context: LaneContext,
-    writer: Box<dyn Writer>,
-    events: EventProducer,
+    writer: LaneWriter,
     /// For batches that are done again in parts; made when first needed.
     decoder: Option<Box<dyn Decoder>>,
 }
@@ -121,9 +122,13 @@ enum Outcome {
 }
 
 impl Store {
-    pub fn new(index: usize, context: LaneContext, writer: Box<dyn Writer>) -> Self {
-        let events = EventProducer::new(&context.pipeline.name, &context.pipeline.source, context.shapes.clone());
-        Self { part: format!("lane {index}"), context, writer, events, decoder: None }
+    pub fn new(index: usize, context: LaneContext, writer: LaneWriter) -> Self {
+        Self { part: format!("lane {index}"), context, writer, decoder: None }
+    }
+
+    /// There was nothing to do for a while.
+    pub async fn rest(&mut self) {
+        self.writer.rest().await;
     }
 
     pub async fn close(&mut self) {
@@ -240,39 +245,54 @@ impl Store {
         if let Some((index, fault)) = &shaped.stopped {
             return Err(stopped_by(piece, *index, fault, STOPPED_BY_CHECK));
         }
-        let privacy = self.context.pipeline.privacy.as_ref();
-        let dead_letter = |(index, fault): &&(u32, Fault)| {
+        let (privacy, errors) = (self.context.pipeline.privacy.as_ref(), &self.context.pipeline.errors);
+        let kept = if policy == BadRecords::DeadLetter { &faults[..] } else { &[] };
+        let letter = |(index, fault): &&(u32, Fault)| {
             DeadLetter::new(piece.records.get(*index as usize), fault.clone(), privacy)
         };
-        let dead_letters: Vec<DeadLetter> = match policy {
-            BadRecords::DeadLetter => faults.iter().map(dead_letter).collect(),
-            BadRecords::Skip | BadRecords::Stop => Vec::new(),
+        let letters: Vec<DeadLetter> = kept.iter().map(letter).collect();
+        let origins: Vec<u32> = kept.iter().map(|(index, _)| *index).collect();
+        let (dead_letters, letters) = match &errors.dead_letters {
+            DeadLetters::Table => (&letters[..], None),
+            DeadLetters::Topic(topic) => {
+                let letters = Letters { topic, letters: &letters, origins: &origins, is_private: privacy.is_some() };
+                (&[][..], Some(letters))
+            }
         };
         let tables =
             shaped.tables.iter().enumerate().map(|(table, shape)| TableRows { table, rows: shape.rows.clone() });
         let tables: Vec<TableRows> = tables.collect();
-        let events = Events {
-            producer: &self.events,
+        let outgoing = Outgoing {
+            pipeline: &self.context.pipeline.name,
             records: &piece.records,
+            shapes: &self.context.shapes,
             topics: &shaped.topics,
             identities: &[],
-            progress: &piece.progress,
+            letters,
         };
-        let follow = Follow::new(self.context.stages.followed());
-        let outbox = FollowedOutbox { first: &events, follow: &follow, sent: &piece.followed };
-        let batch = Batch {
-            covered: piece.records.covered(),
-            leases: piece.records.leases(),
-            tables: &tables,
-            dead_letters: &dead_letters,
-            follow: Some(&follow),
-            outbox: (!shaped.topics.is_empty()).then_some(&outbox),
-            in_order: piece.in_order,
+        let (covered, leases) = (piece.records.covered(), piece.records.leases());
+        let (receipt, delivered) = match &mut self.writer {
+            LaneWriter::Database { writer, events } => {
+                let events = Events { producer: events, outgoing, progress: &piece.progress };
+                let follow = Follow::new(self.context.stages.followed());
+                let outbox = FollowedOutbox { first: &events, follow: &follow, sent: &piece.followed };
+                let batch = Batch {
+                    covered,
+                    leases,
+                    tables: &tables,
+                    dead_letters,
+                    follow: Some(&follow),
+                    outbox: (!shaped.topics.is_empty() || letters.is_some()).then_some(&outbox),
+                    in_order: piece.in_order,
+                };
+                (Receipt::Durable(writer.write(&batch).await?), outbox.counts())
+            }
+            LaneWriter::Kafka(writer) => {
+                (Receipt::Transacted(writer.write(covered, leases, outgoing).await?), outgoing.counts())
+            }
         };
-        let durable = self.writer.write(&batch).await?;
-        let delivered = outbox.counts();
-        self.account(piece, shaped, &faults, (&durable, &delivered), started);
-        let _ = self.context.reports.send(Report::Stored(durable));
+        self.account(piece, shaped, &faults, (receipt.counts(), &delivered), started);
+        let _ = self.context.reports.send(Report::Stored(receipt));
         Ok(())
     }
 
@@ -289,13 +309,13 @@ impl Store {
         piece: &Piece,
         shaped: &Shaped,
         faults: &[&(u32, Fault)],
-        stored: (&Durable, &[u64]),
+        stored: (&[RowCounts], &[u64]),
         started: Instant,
     ) {
         let pipeline = &self.context.pipeline;
-        let (durable, delivered) = stored;
+        let (counts, delivered) = stored;
         let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
-        for (((plan, shape), counts), table) in tables.zip(durable.counts()).zip(&pipeline.tables) {
+        for (((plan, shape), counts), table) in tables.zip(counts).zip(&pipeline.tables) {
             debug_assert!(
                 table.from.is_some() || counts.total() == shape.rows.produced() as u64,
                 "every row of a batch has one outcome"

@@ -1,10 +1,15 @@
 //! Produce: rows -> Kafka topics. The only place that names rdkafka's producer.
 
+mod client;
 mod event;
 mod events;
 mod feeder;
 mod key;
+mod letter;
+mod outgoing;
 mod progress;
+mod refusals;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -12,7 +17,9 @@ use std::io::{self, BufRead};
 pub use event::{Event, EventShape};
 pub use events::{EventProducer, Events};
 pub use feeder::Feeder;
+pub use outgoing::{Letters, Outgoing};
 pub use progress::Progress;
+pub use transaction::{Found, ShowMembership, Transacted, Transaction, Transactor, Unwritten};
 
 use crate::config::Secret;
 use crate::kafka::errors::Failure;

@@ -32,11 +32,12 @@ pub(super) struct Ticket {
 impl Ticket {
     pub fn report(self, outcome: Result<(), Code>) {
         let mut state = self.progress.lock();
+        let has_failed = outcome.is_err();
         if let Err(code) = outcome {
             state.failed.push((self.event, code));
         }
         state.under_way -= 1;
-        if state.under_way == 0 {
+        if state.under_way == 0 || has_failed {
             self.progress.reported.notify_waiters();
         }
     }
@@ -67,6 +68,27 @@ impl Progress {
             }
             reported.await;
         }
+    }
+
+    /// Resolves when nothing is under way, or something has failed: in a transaction what is behind it stays where it is.
+    pub(super) async fn settled_or_failed(&self) {
+        loop {
+            let reported = self.reported.notified();
+            tokio::pin!(reported);
+            reported.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.under_way == 0 || !state.failed.is_empty() {
+                    return;
+                }
+            }
+            reported.await;
+        }
+    }
+
+    /// Has anything failed since it was last asked where to go on?
+    pub(super) fn has_failed(&self) -> bool {
+        !self.lock().failed.is_empty()
     }
 
     /// What failed since it was asked last, by event.

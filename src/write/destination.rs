@@ -130,12 +130,12 @@ impl Durable {
     }
 }
 
-/// The destination of a pipeline. `queries`: what the SQL of each `[[table]]` gives. No connection is made yet.
-pub fn open(pipeline: &Pipeline, queries: Vec<Option<Vec<OutputColumn>>>) -> Box<dyn Destination> {
-    match pipeline.sink.database {
-        Database::Postgres => Box::new(SqlDestination::<PostgresSession>::new(pipeline, queries)),
-        Database::MySql => Box::new(SqlDestination::<MySqlSession>::new(pipeline, queries)),
-        Database::Sqlite => Box::new(SqlDestination::<SqliteSession>::new(pipeline, queries)),
+/// The database of a pipeline. `queries`: what the SQL of each `[[table]]` gives. No connection is made yet.
+pub fn open(pipeline: &Pipeline, sink: &Sink, queries: Vec<Option<Vec<OutputColumn>>>) -> Box<dyn Destination> {
+    match sink.database {
+        Database::Postgres => Box::new(SqlDestination::<PostgresSession>::new(pipeline, sink, queries)),
+        Database::MySql => Box::new(SqlDestination::<MySqlSession>::new(pipeline, sink, queries)),
+        Database::Sqlite => Box::new(SqlDestination::<SqliteSession>::new(pipeline, sink, queries)),
     }
 }
 
@@ -182,10 +182,10 @@ struct SqlDestination<S> {
 }
 
 impl<S: Session> SqlDestination<S> {
-    fn new(pipeline: &Pipeline, queries: Vec<Option<Vec<OutputColumn>>>) -> Self {
+    fn new(pipeline: &Pipeline, sink: &Sink, queries: Vec<Option<Vec<OutputColumn>>>) -> Self {
         Self {
             pipeline: pipeline.name.clone(),
-            sink: pipeline.sink.clone(),
+            sink: sink.clone(),
             tables: pipeline.tables.clone(),
             queries,
             columns: pipeline.source.columns.clone(),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::offsets::TopicPartition;
+use crate::outbox::Undelivered;
 use crate::retry::Disposition;
 
 /// A failed piece of work at the database. Its text never holds a row's value: the servers' messages and details do
@@ -61,6 +62,14 @@ impl WriteError {
     pub fn on_column(mut self, column: impl Into<String>) -> Self {
         self.column.get_or_insert(column.into());
         self
+    }
+}
+
+/// Nothing went wrong at the server, whose transaction waits to be rolled back.
+impl From<Undelivered> for WriteError {
+    fn from(undelivered: Undelivered) -> Self {
+        let Undelivered { disposition, class, message, suspect, column } = undelivered;
+        Self { suspect, column, ..Self::new(disposition, class, "", message).answered() }
     }
 }
 

@@ -73,12 +73,12 @@ pub trait Ledger: Send + Sync {
     async fn set(&self, set: &SetPositions) -> Result<(), WriteError>;
 }
 
-/// The ledger of a pipeline. No connection is made yet.
-pub fn ledger(pipeline: &Pipeline) -> Box<dyn Ledger> {
-    match pipeline.sink.database {
-        Database::Postgres => Box::new(SqlLedger::<PostgresSession>::new(pipeline)),
-        Database::MySql => Box::new(SqlLedger::<MySqlSession>::new(pipeline)),
-        Database::Sqlite => Box::new(SqlLedger::<SqliteSession>::new(pipeline)),
+/// The ledger of a pipeline in its database. No connection is made yet.
+pub fn ledger(pipeline: &Pipeline, sink: &Sink) -> Box<dyn Ledger> {
+    match sink.database {
+        Database::Postgres => Box::new(SqlLedger::<PostgresSession>::new(pipeline, sink)),
+        Database::MySql => Box::new(SqlLedger::<MySqlSession>::new(pipeline, sink)),
+        Database::Sqlite => Box::new(SqlLedger::<SqliteSession>::new(pipeline, sink)),
     }
 }
 
@@ -89,8 +89,8 @@ struct SqlLedger<S> {
 }
 
 impl<S: OwnTables> SqlLedger<S> {
-    fn new(pipeline: &Pipeline) -> Self {
-        let (pipeline, sink) = (pipeline.name.clone(), pipeline.sink.clone());
+    fn new(pipeline: &Pipeline, sink: &Sink) -> Self {
+        let (pipeline, sink) = (pipeline.name.clone(), sink.clone());
         Self { pipeline, sink, session: std::marker::PhantomData }
     }
 

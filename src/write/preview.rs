@@ -28,12 +28,16 @@ pub struct TablePreview {
 ///
 /// # Errors
 /// What is missing for it, or wrong, as sentences with their cures.
-pub fn preview(pipeline: &Pipeline, queries: &[Option<Vec<OutputColumn>>]) -> Result<Preview, Vec<String>> {
+pub fn preview(
+    pipeline: &Pipeline,
+    sink: &Sink,
+    queries: &[Option<Vec<OutputColumn>>],
+) -> Result<Preview, Vec<String>> {
     let mut problems = Vec::new();
     let mut drafts: Vec<Draft> = Vec::with_capacity(pipeline.tables.len());
     for (table, query) in pipeline.tables.iter().zip(queries) {
         let new = design(table, query.as_deref(), &pipeline.source.columns);
-        match new.and_then(|new| draft(&pipeline.sink, &new)) {
+        match new.and_then(|new| draft(sink, &new)) {
             Ok(draft) => drafts.push(draft),
             Err(told) => problems.extend(told),
         }
@@ -50,10 +54,10 @@ pub fn preview(pipeline: &Pipeline, queries: &[Option<Vec<OutputColumn>>]) -> Re
         timezone: pipeline.source.timezone.as_deref(),
         other_readers: !pipeline.checks.is_empty() || !pipeline.topics.is_empty(),
     })?;
-    let statement = |plan: &TablePlan| match pipeline.sink.database {
+    let statement = |plan: &TablePlan| match sink.database {
         Database::Postgres => statements(plan, postgres::statement),
         Database::MySql => {
-            let flavor = server(&pipeline.sink).flavor;
+            let flavor = server(sink).flavor;
             statements(plan, |plan, action, columns| Some(mysql::statement(flavor, plan, action, columns)))
         }
         Database::Sqlite => statements(plan, |plan, action, columns| Some(sqlite::statement(plan, action, columns))),

@@ -29,7 +29,6 @@ use crate::config::Sink;
 use crate::dead_letter::Fault;
 use crate::events;
 use crate::offsets::TopicPartition;
-use crate::outbox::Undelivered;
 use crate::retry::{Backoff, Disposition};
 
 use super::destination::{Batch, Durable, Writer};
@@ -112,7 +111,7 @@ impl Work {
         }
         // After the last statement, which may still be refused; before the COMMIT, after which nothing would send it.
         if let Some(outbox) = batch.outbox {
-            outbox.deliver().await.map_err(undelivered)?;
+            outbox.deliver().await.map_err(WriteError::from)?;
         }
         self.check_transaction(session, moves).await?;
         match session.commit().await {
@@ -254,12 +253,6 @@ fn bad_row(plan: &TablePlan, record: u32, fault: &Fault) -> WriteError {
     error.suspect = Some(record);
     error.column.clone_from(&fault.column);
     error.on_table(plan.table.full_name())
-}
-
-/// Nothing went wrong at the server, whose transaction waits to be rolled back.
-fn undelivered(undelivered: Undelivered) -> WriteError {
-    let Undelivered { disposition, class, message, suspect, column } = undelivered;
-    WriteError { suspect, column, ..WriteError::new(disposition, class, "", message).answered() }
 }
 
 /// Runs the steps of a table, or, where it follows a table before it, those that follow; then hands on what was merged.

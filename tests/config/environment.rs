@@ -27,9 +27,9 @@ fn a_variable_wins_over_the_file() {
         ("TIDEGATE__HTTP__LISTEN", "127.0.0.1:1"),
     ])
     .unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(pipeline.sink.url.expose(), "mysql://app:p%40ss@db/shop");
-    assert_eq!(pipeline.sink.writers.map(std::num::NonZeroUsize::get), Some(4));
-    assert_eq!(pipeline.sink.batch.linger.as_millis(), 20);
+    assert_eq!(pipeline.sink.database().unwrap().url.expose(), "mysql://app:p%40ss@db/shop");
+    assert_eq!(pipeline.sink.database().unwrap().writers.map(std::num::NonZeroUsize::get), Some(4));
+    assert_eq!(pipeline.sink.database().unwrap().batch.linger.as_millis(), 20);
     assert_eq!(pipeline.source.brokers, ["a:9092", "b:9092"]);
     assert_eq!(pipeline.source.columns[0].name, "price");
     assert_eq!(pipeline.source.kafka["client.rack"].expose(), "r1");
@@ -90,7 +90,7 @@ fn one_variable_goes_to_every_pipeline_and_its_problem_is_told_once() {
     let load =
         |variable: (&str, &str)| load_pipelines(&[files.folder().to_owned()], &Environment::from_iter([variable]));
     let pipelines = load(("TIDEGATE__SINK__URL", "sqlite://all.db")).expect("two pipelines");
-    assert!(pipelines.iter().all(|pipeline| pipeline.sink.url.expose() == "sqlite://all.db"));
+    assert!(pipelines.iter().all(|pipeline| pipeline.sink.database().unwrap().url.expose() == "sqlite://all.db"));
     let problems = load(("TIDEGATE__SINK__URL", "sqlite://")).expect_err("a wrong variable");
     assert_eq!(problems.len(), 1, "{problems}");
     // A table of one of the pipelines is enough to make the variable known.

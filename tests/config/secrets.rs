@@ -22,7 +22,7 @@ fn a_hard_secret_arrives_as_it_is() {
     files.write("orders.toml", text.as_bytes());
     let loaded = tidegate::config::load_pipelines(&[files.path("orders.toml")], &Environment::default());
     let pipeline = loaded.unwrap_or_else(|problems| panic!("{problems}")).remove(0);
-    let url = url::Url::parse(pipeline.sink.url.expose()).expect("a URL");
+    let url = url::Url::parse(pipeline.sink.database().unwrap().url.expose()).expect("a URL");
     let password = url.password().expect("a password");
     let decoded = percent_encoding::percent_decode_str(password).decode_utf8().expect("UTF-8");
     assert_eq!(decoded, secret);
@@ -41,7 +41,7 @@ fn a_whole_url_by_reference_is_taken_as_it_is() {
     let environment = Environment::from_iter([("DATABASE_URL", "postgres://app:p%40ss@db/shop")]);
     let text = changed("postgres://app:secret@db/shop", "${DATABASE_URL}");
     let pipeline = load_with(&text, &environment).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(pipeline.sink.url.expose(), "postgres://app:p%40ss@db/shop");
+    assert_eq!(pipeline.sink.database().unwrap().url.expose(), "postgres://app:p%40ss@db/shop");
 }
 
 #[test]

@@ -25,11 +25,14 @@ fn the_least_file_has_the_documented_defaults() {
     assert_eq!(pipeline.source.key_format, KeyFormat::Text);
     assert_eq!(pipeline.source.protocol, GroupProtocol::Classic);
     assert_eq!(pipeline.source.instance, Instance::Auto);
-    assert_eq!(pipeline.sink.database, Database::Postgres);
-    assert_eq!(pipeline.sink.delivery, Delivery::ExactlyOnce);
-    assert_eq!(pipeline.sink.writers, None);
-    assert_eq!((pipeline.sink.batch.rows, pipeline.sink.batch.bytes), (10_000, 8 << 20));
-    assert_eq!(pipeline.sink.batch.linger, Duration::from_millis(5));
+    assert_eq!(pipeline.sink.database().unwrap().database, Database::Postgres);
+    assert_eq!(pipeline.sink.database().unwrap().delivery, Delivery::ExactlyOnce);
+    assert_eq!(pipeline.sink.database().unwrap().writers, None);
+    assert_eq!(
+        (pipeline.sink.database().unwrap().batch.rows, pipeline.sink.database().unwrap().batch.bytes),
+        (10_000, 8 << 20)
+    );
+    assert_eq!(pipeline.sink.database().unwrap().batch.linger, Duration::from_millis(5));
     let table = &pipeline.tables[0];
     assert_eq!((table.mode, &table.deletes, table.missing), (Mode::Append, &Deletes::Ignore, Missing::Null));
     assert!(pipeline.path.is_some_and(|path| path.ends_with("orders.toml")));
@@ -110,7 +113,11 @@ fn start_takes_times_and_databases_take_their_schemes() {
         ("mariadb://db/shop", Database::MySql),
         ("sqlite://orders.db", Database::Sqlite),
     ] {
-        assert_eq!(loaded(&changed("postgres://app:secret@db/shop", url)).sink.database, database, "{url}");
+        assert_eq!(
+            loaded(&changed("postgres://app:secret@db/shop", url)).sink.database().unwrap().database,
+            database,
+            "{url}"
+        );
     }
 }
 
@@ -137,6 +144,7 @@ fn references_give_numbers_too() {
     let text = changed("[sink]", "[sink]\nwriters = \"${WRITERS}\"\nbatch = { rows = \"${ROWS}\" }");
     let environment = Environment::from_iter([("WRITERS", "3"), ("ROWS", "7")]);
     let sink = load_with(&text, &environment).expect("numbers by reference").sink;
+    let sink = sink.database().unwrap();
     assert_eq!((sink.writers.map(NonZeroUsize::get), sink.batch.rows), (Some(3), 7));
 }
 

@@ -335,8 +335,14 @@ const TABLES: &[Case] = &[
     ),
     (
         TABLE,
-        "[[table]]\nname = \"orders\"\n[errors]\ndead_letters = ▶\"topic:dlq\"\n",
-        &["does not have errors.dead_letters = \"topic\" yet"],
+        "[[table]]\nname = \"orders\"\n[errors]\ndead_letters = ▶\"queue\"\n",
+        &["`errors.dead_letters` cannot be \"queue\"", "allowed: table, topic:<name>"],
+    ),
+    (TABLE, "[[table]]\nname = \"orders\"\n[errors]\ndead_letters = ▶\"topic:\"\n", &["\"topic:\" is no topic's name"]),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\n[errors]\ndead_letters = ▶\"topic:orders\"\n",
+        &["the pipeline itself reads the topic \"topic:orders\"", "its dead letters would go round for ever"],
     ),
     (TABLE, "[[table]]\nname = \"orders\"\n[errors]\n▶breaker = {}\n", &["does not have `errors.breaker` yet"]),
 ];

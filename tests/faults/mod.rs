@@ -3,6 +3,7 @@
 
 mod blocked;
 mod ends;
+mod exchange;
 mod following;
 mod kills;
 mod load;

@@ -32,16 +32,16 @@ fn destination(db: &Db) -> Box<dyn Destination> {
             timezone: None,
             kafka: Default::default(),
         },
-        sink: sink(&db.url()),
+        sink: Target::Database(sink(&db.url())),
         tables: Vec::new(),
         checks: Vec::new(),
         topics: Vec::new(),
-        errors: Errors { bad_records: BadRecords::DeadLetter },
+        errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),
         privacy: None,
         cases: Vec::new(),
     };
-    open(&pipeline, Vec::new())
+    open(&pipeline, &sink(&db.url()), Vec::new())
 }
 
 /// Topics that differ in case only, and one with a quote, are different topics.

@@ -185,6 +185,19 @@ pub fn committed(group: &str, topic: &str, partition: i32) -> Option<i64> {
     }
 }
 
+/// Is a transaction open in the topic, or has one just ended whose end is not written yet?
+pub fn has_open_transaction(topic: &str) -> bool {
+    let end = |isolation: &str| -> Vec<i64> {
+        let client: BaseConsumer = config().set("isolation.level", isolation).create().expect("a client");
+        let partitions = 0..partitions_of(topic).expect("the topic is there") as i32;
+        let ends = partitions.map(|partition| client.fetch_watermarks(topic, partition, PATIENCE).expect("a broker").1);
+        ends.collect()
+    };
+    // In this order: what is written in between makes only the second larger.
+    let (stable, all) = (end("read_committed"), end("read_uncommitted"));
+    stable != all
+}
+
 /// State and number of members of a group of the classic protocol.
 pub fn group_state(group: &str) -> (String, usize) {
     let client: BaseConsumer = config().create().expect("a client");
@@ -320,8 +333,40 @@ impl Received {
     }
 }
 
-/// Everything in a topic, partition by partition.
+/// A record as a reader of committed records gets it, byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bytes {
+    pub partition: i32,
+    pub key: Option<Vec<u8>>,
+    /// `None`: a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    pub timestamp: Option<i64>,
+}
+
+impl Bytes {
+    /// The last header of the name, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().rev().find(|(header, _)| header == name)?;
+        found.1.as_deref().map(|value| std::str::from_utf8(value).expect("text"))
+    }
+}
+
+/// Everything in a topic of texts, partition by partition.
 pub fn received(brokers: &str, topic: &str) -> Vec<Received> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    let record = |bytes: Bytes| Received {
+        partition: bytes.partition,
+        key: bytes.key.map(text),
+        value: bytes.value.map(text),
+        headers: bytes.headers.into_iter().map(|(name, value)| (name, text(value.unwrap_or_default()))).collect(),
+        timestamp: bytes.timestamp,
+    };
+    received_bytes(brokers, topic).into_iter().map(record).collect()
+}
+
+/// Everything in a topic, partition by partition.
+pub fn received_bytes(brokers: &str, topic: &str) -> Vec<Bytes> {
     let client: BaseConsumer = config()
         .set("bootstrap.servers", brokers)
         .set("group.id", unique("g"))
@@ -337,21 +382,18 @@ pub fn received(brokers: &str, topic: &str) -> Vec<Received> {
         start.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
     }
     client.assign(&start).expect("an assignment");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let mut received = Vec::new();
     let end = Instant::now() + PATIENCE;
     while unread > 0 {
         assert!(Instant::now() < end, "the end of {topic} was never reached");
         match client.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => received.push(Received {
+            Some(Ok(message)) => received.push(Bytes {
                 partition: message.partition(),
-                key: message.key().map(text),
-                value: message.payload().map(text),
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().map(<[u8]>::to_vec),
                 headers: message.headers().map_or_else(Vec::new, |headers| {
-                    headers
-                        .iter()
-                        .map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default())))
-                        .collect()
+                    let own = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+                    headers.iter().map(own).collect()
                 }),
                 timestamp: message.timestamp().to_millis(),
             }),
@@ -360,6 +402,6 @@ pub fn received(brokers: &str, topic: &str) -> Vec<Received> {
             None => {}
         }
     }
-    received.sort_by_key(|record: &Received| record.partition);
+    received.sort_by_key(|record: &Bytes| record.partition);
     received
 }

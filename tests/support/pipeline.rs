@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::config::{
-    BadRecords, BatchLimits, Database, Deletes, Delivery, Errors, Filtered, Missing, Mode, Pipeline, Secret, Sink,
-    Table,
+    BadRecords, BatchLimits, Database, DeadLetters, Deletes, Delivery, Errors, Filtered, Missing, Mode, Pipeline,
+    Secret, Sink, Table, Target,
 };
 use tidegate::keys::Keys;
 use tidegate::pipeline::{Ending, Supervision, supervise};
+use tidegate::rows::OutputColumn;
 use tidegate::status::Status;
+use tidegate::write::Destination;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -41,7 +43,7 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
         name: kafka::unique("p"),
         path: None,
         source: kafka::source(&[topic]),
-        sink: Sink {
+        sink: Target::Database(Sink {
             database: match database.kind {
                 Kind::Postgres => Database::Postgres,
                 Kind::MariaDb | Kind::MySql => Database::MySql,
@@ -52,15 +54,21 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
             writers: None,
             batch: BatchLimits::default(),
             state_schema: None,
-        },
+        }),
         tables,
         checks: Vec::new(),
         topics: Vec::new(),
-        errors: Errors { bad_records: BadRecords::DeadLetter },
+        errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),
         privacy: None,
         cases: Vec::new(),
     }
+}
+
+/// The database of a pipeline.
+pub fn open(pipeline: &Pipeline, queries: Vec<Option<Vec<OutputColumn>>>) -> Box<dyn Destination> {
+    let sink = pipeline.sink.database().expect("a database");
+    tidegate::write::open(pipeline, sink, queries)
 }
 
 /// A running pipeline.

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tidegate::config::{Environment, Pipeline, SourceColumn, load_pipelines};
+use tidegate::config::{Environment, Pipeline, SourceColumn, Target, load_pipelines};
 use tidegate::pipeline::Ending;
 use tidegate::rows::{ColumnSource, TimeUnit};
 use tidegate::status::State;
@@ -127,8 +127,9 @@ impl Example {
         let mut pipeline = self.pipeline(&database.url, topic);
         pipeline.name = kafka::unique("cut");
         pipeline.source.group = format!("tidegate-{}", pipeline.name);
-        pipeline.sink.batch.rows = rows;
-        pipeline.sink.writers = NonZeroUsize::new(lanes);
+        let Target::Database(sink) = &mut pipeline.sink else { panic!("a database") };
+        sink.batch.rows = rows;
+        sink.writers = NonZeroUsize::new(lanes);
         let names: Vec<String> = pipeline.topics.iter().map(|topic| topic.name.clone()).collect();
         for topic in &mut pipeline.topics {
             topic.name = kafka::topic(1);

@@ -2,11 +2,12 @@
 
 use tidegate::pipeline::Queries;
 use tidegate::retry::Disposition;
+use tidegate::write::Prepared;
 use tidegate::write::error::WriteError;
-use tidegate::write::{self, Prepared};
 
 use super::Scene;
 use crate::support::database::{ALL, Kind};
+use crate::support::pipeline::open;
 
 /// Every type that all databases have, as declared and as a value.
 const TYPES: &[(&str, &str, &str)] = &[
@@ -33,7 +34,7 @@ const TYPES: &[(&str, &str, &str)] = &[
 async fn prepare(scene: &Scene) -> Result<Prepared, WriteError> {
     let pipeline = scene.pipeline();
     let queries = Queries::plan(&pipeline).unwrap();
-    let prepared = write::open(&pipeline, queries.outputs()).prepare().await?;
+    let prepared = open(&pipeline, queries.outputs()).prepare().await?;
     queries.compile(&pipeline, &prepared).map(drop).unwrap();
     Ok(prepared)
 }
@@ -145,11 +146,11 @@ async fn daemons_that_create_at_once_create_one_table() {
                         [[table]]\nname = \"orders\"\nkey = [\"id\"]\ncreate = true";
         let scene = Scene::new(kind, &[], sections).await;
         // Our own tables are not what races here.
-        write::open(&scene.pipeline(), vec![None]).migrate().await.unwrap();
+        open(&scene.pipeline(), vec![None]).migrate().await.unwrap();
         let racing: Vec<_> = (0..6)
             .map(|_| {
                 let pipeline = scene.pipeline();
-                tokio::spawn(async move { write::open(&pipeline, vec![None]).prepare().await })
+                tokio::spawn(async move { open(&pipeline, vec![None]).prepare().await })
             })
             .collect();
         for prepared in racing {
@@ -211,7 +212,7 @@ async fn a_user_that_may_not_create_gets_the_statement() {
                     [[table]]\nname = \"orders\"\nkey = [\"id\"]\ncreate = true";
     for kind in [Kind::Postgres, Kind::MariaDb, Kind::MySql] {
         let mut scene = Scene::new(kind, &[], sections).await;
-        write::open(&scene.pipeline(), vec![None]).migrate().await.unwrap();
+        open(&scene.pipeline(), vec![None]).migrate().await.unwrap();
         let user = format!("u{:08x}", fastrand::u32(..));
         let (admin, database) = (scene.database.url.clone(), scene.database.url.rsplit('/').next().unwrap().to_owned());
         match kind {

@@ -42,7 +42,8 @@ sql = \"SELECT sku, amount FROM input WHERE amount > 100 AND amount - amount_del
 
 fn in_sevens(scene: &Scene) -> tidegate::config::Pipeline {
     let mut pipeline = scene.pipeline();
-    pipeline.sink.batch.rows = 7;
+    let tidegate::config::Target::Database(sink) = &mut pipeline.sink else { panic!("a database") };
+    sink.batch.rows = 7;
     pipeline
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tidegate::config::Target;
+
 use super::Scene;
 use crate::support::database::{ALL, Kind};
 
@@ -119,7 +121,8 @@ async fn any_cut_leaves_the_last_lists(kind: Kind) {
                 scene.send(&[(&key, value.as_deref())]);
             }
             let mut pipeline = scene.pipeline();
-            pipeline.sink.batch.rows = rows;
+            let Target::Database(sink) = &mut pipeline.sink else { panic!("a database") };
+            sink.batch.rows = rows;
             scene.run_pipeline(pipeline).await;
             let mut found = scene.rows("order_lines", &["label", "order_id", "line"]).await;
             found.sort_by_key(|row| {
@@ -192,7 +195,8 @@ async fn the_table_is_checked_at_start() {
             }
             let pipeline = scene.pipeline();
             let queries = Queries::plan(&pipeline).unwrap_or_else(|problems| panic!("{problems}"));
-            let checked = tidegate::write::open(&pipeline, queries.outputs()).check().await;
+            let sink = pipeline.sink.database().expect("a database");
+            let checked = tidegate::write::open(&pipeline, sink, queries.outputs()).check().await;
             checked.unwrap_or_else(|error| panic!("{kind:?}: {error}")).map(|prepared| prepared.warnings)
         };
         let warns = |warnings: &[String]| warnings.iter().any(|text| text.contains("no index begins with the columns"));

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
-use crate::config::{Delivery, Pipeline};
+use crate::config::Pipeline;
 use crate::pipeline::reposition::{self, Change, Done, Force, Plan, Selection, Target};
 
 use super::super::{CONFIGURATION_WRONG, Context, Stop, runtime};
@@ -199,15 +199,15 @@ fn row(change: &Change, note: &str) -> [String; 9] {
 fn tell(pipeline: &Pipeline, plan: &Plan, done: Done) {
     let set = plan.changes.len() + plan.first.len();
     let group = &pipeline.source.group;
-    match (pipeline.sink.delivery, done.group_follows) {
-        (Delivery::ExactlyOnce, true) => {
+    match (pipeline.sink.keeper(), done.group_follows) {
+        (Some(_), true) => {
             println!("{set} positions are set, in the database and in group {group}.");
         }
-        (Delivery::ExactlyOnce, false) => println!(
+        (Some(_), false) => println!(
             "{set} positions are set in the database. The daemons in group {group} are fenced; they claim again within \
              half a minute, go on from there, and set the group's offsets."
         ),
-        (Delivery::AtLeastOnce, _) => println!("{set} offsets of group {group} are set."),
+        (None, _) => println!("{set} offsets of group {group} are set."),
     }
 }
 

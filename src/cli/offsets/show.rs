@@ -75,7 +75,7 @@ impl Shown {
         };
         Self {
             pipeline: pipeline.name.clone(),
-            delivery: match pipeline.sink.delivery {
+            delivery: match pipeline.sink.delivery() {
                 Delivery::ExactlyOnce => "exactly-once",
                 Delivery::AtLeastOnce => "at-least-once",
             },

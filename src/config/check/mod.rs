@@ -5,6 +5,7 @@ mod columns;
 mod create;
 mod daemon;
 mod default;
+mod errors;
 mod follow;
 mod merge;
 mod private;
@@ -21,7 +22,7 @@ use std::path::Path;
 use super::problem::{Place, Problem, Problems, Rule};
 use super::raw::RawPipeline;
 use super::read::{Given, Setting};
-use super::{BadRecords, Delivery, Errors, Pipeline};
+use super::{Delivery, Pipeline, Target};
 
 pub use daemon::daemon;
 
@@ -47,15 +48,28 @@ pub fn pipeline(
         None => None,
     };
     let delivery = raw.sink.value().and_then(|sink| sink.delivery.value().copied()).unwrap_or(Delivery::ExactlyOnce);
-    let tables = match raw.table.required(top, "table", "write a section [[table]] with the table's name", problems) {
-        Some(given) => table::tables(given, sink.as_ref().map(|sink| sink.database), delivery, problems),
-        None => None,
+    let is_kafka = raw.sink.value().is_some_and(|sink| !sink.kafka.is_absent());
+    let tables = if is_kafka {
+        table::none(&raw.table, problems)
+    } else {
+        let cure = "write a section [[table]] with the table's name";
+        let database = sink.as_ref().and_then(Target::database).map(|sink| sink.database);
+        match raw.table.required(top, "table", cure, problems) {
+            Some(given) => table::tables(given, database, delivery, problems),
+            None => None,
+        }
     };
     create::columns(&raw, problems);
     let checks = rules::checks(&raw.check, problems);
+    let errors = errors::errors(&raw, top, is_kafka, source.as_ref(), problems);
     let sources = source.as_ref().map(|source| &source.topics);
     let topics = match &raw.topic {
         Setting::Broken => None,
+        Setting::Absent if is_kafka => {
+            let cure = "write a section [[topic]] with the topic's name: without a database there is no other output";
+            problems.push(Problem::new(top, Rule::Missing, "`topic` is missing", cure));
+            None
+        }
         topics => topic::topics(topics.given(), source.as_ref(), problems),
     };
     let topics = follow::topics(raw.topic.given(), topics, tables.as_deref(), problems);
@@ -63,7 +77,6 @@ pub fn pipeline(
     let cases = cases::cases(&raw.test, known, problems);
     let keys = private::keys(&raw.keys, literal, problems);
     let privacy = private::privacy(&raw.privacy, keys.as_ref(), source.as_ref(), tables.as_deref(), problems);
-    let bad_records = raw.errors.value().and_then(|errors| errors.bad_records.value().copied());
     Some(Pipeline {
         name: name?,
         path: Some(path.to_owned()),
@@ -72,7 +85,7 @@ pub fn pipeline(
         tables: tables?,
         checks: checks?,
         topics: topics?,
-        errors: Errors { bad_records: bad_records.unwrap_or(BadRecords::DeadLetter) },
+        errors: errors?,
         keys: keys?,
         privacy: privacy?,
         cases: cases?,

@@ -7,7 +7,7 @@ use crate::config::problem::{Problem, Problems, Rule};
 use crate::config::raw::{RawBatch, RawSink};
 use crate::config::read::{Given, Setting};
 use crate::config::units::{ByteSize, Span};
-use crate::config::{BatchLimits, Database, Delivery, Secret, Sink};
+use crate::config::{BatchLimits, Database, Delivery, KafkaSink, Secret, Sink, Target};
 
 use super::url;
 use super::within;
@@ -22,8 +22,11 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Rows that are older than this when they arrive are nobody's idea of a stream.
 const LONGEST_LINGER: Duration = Duration::from_secs(60);
 
-pub fn sink(given: &Given<RawSink>, literal: &mut Vec<String>, problems: &mut Problems) -> Option<Sink> {
+pub fn sink(given: &Given<RawSink>, literal: &mut Vec<String>, problems: &mut Problems) -> Option<Target> {
     let raw = &given.value;
+    if let Some(kafka) = raw.kafka.given() {
+        return self::kafka(raw, kafka, problems).map(Target::Kafka);
+    }
     let cure = "write url = \"postgres://user:${DB_PASSWORD}@host/database\" under [sink]";
     let database = match raw.url.required(&given.place, "sink.url", cure, problems) {
         Some(url) => url::check(url, literal, problems),
@@ -35,14 +38,39 @@ pub fn sink(given: &Given<RawSink>, literal: &mut Vec<String>, problems: &mut Pr
         None => BatchLimits::default(),
     };
     let state_schema = raw.state_schema.given().and_then(|given| state_schema(given, database, problems));
-    Some(Sink {
+    Some(Target::Database(Sink {
         database: database?,
         url: Secret::new(raw.url.value()?.clone()),
         delivery: raw.delivery.value().copied().unwrap_or(Delivery::ExactlyOnce),
         writers,
         batch,
         state_schema,
-    })
+    }))
+}
+
+/// No database: what only a database has is in the way.
+fn kafka(raw: &RawSink, kafka: &Given<bool>, problems: &mut Problems) -> Option<KafkaSink> {
+    let before = problems.len();
+    if !kafka.value {
+        let cure = "remove it and write the database's url, or write kafka = true";
+        problems.push(Problem::new(&kafka.place, Rule::Value, "`sink.kafka` cannot be false", cure));
+    }
+    if let Some(url) = raw.url.given() {
+        let what = "`sink.url` and `sink.kafka` exclude each other";
+        let cure = "keep `url` to write tables, to which [[topic]] can be added, or `kafka` to write topics alone";
+        problems.push(Problem::new(&url.key, Rule::Contradiction, what, cure));
+    }
+    if let Some(delivery) = raw.delivery.given().filter(|given| given.value == Delivery::AtLeastOnce) {
+        let what = "delivery = \"at-least-once\" has no meaning with `sink.kafka`, whose transactions are exactly once";
+        problems.push(Problem::new(&delivery.key, Rule::Contradiction, what, "remove it"));
+    }
+    if let Some(schema) = raw.state_schema.given() {
+        let what = "`sink.state_schema` has no meaning with `sink.kafka`: the positions are the group's offsets";
+        problems.push(Problem::new(&schema.key, Rule::Contradiction, what, "remove it"));
+    }
+    let writers = writers(&raw.writers, None, problems);
+    let batch = raw.batch.given().map_or_else(BatchLimits::default, |batch| self::batch(&batch.value, problems));
+    (problems.len() == before).then_some(KafkaSink { writers, batch })
 }
 
 fn writers(setting: &Setting<i128>, database: Option<Database>, problems: &mut Problems) -> Option<NonZeroUsize> {

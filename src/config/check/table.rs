@@ -50,6 +50,16 @@ pub fn tables(
     checked.into_iter().collect()
 }
 
+/// Without a database there are no tables.
+pub fn none(setting: &Setting<Vec<Given<RawTable>>>, problems: &mut Problems) -> Option<Vec<Table>> {
+    for table in setting.value().into_iter().flatten() {
+        let what = "a [[table]] needs a database, and the sink is Kafka";
+        let cure = "write a [[topic]] instead, or `url` under [sink] instead of `kafka`";
+        problems.push(Problem::new(&table.place, Rule::Contradiction, what, cure));
+    }
+    (setting.value().is_none_or(Vec::is_empty) && !matches!(setting, Setting::Broken)).then(Vec::new)
+}
+
 fn table(
     raw: &RawTable,
     section: &Place,

@@ -37,7 +37,7 @@ fn topic(raw: &RawTopic, section: &Place, source: Option<&Source>, problems: &mu
     let before = problems.len();
     let name = raw.name.required(section, "topic.name", "write name = \"..\" under [[topic]]", problems);
     if let Some(given) = name {
-        self::name(given, source, problems);
+        writable(given, &given.value, "its events", source, problems);
     }
     let key = raw.key.value().map_or(&[][..], |columns| &columns.0);
     let headers = raw.headers.value().map_or(&[][..], |headers| &headers.0);
@@ -76,23 +76,32 @@ fn topic(raw: &RawTopic, section: &Place, source: Option<&Source>, problems: &mu
     })
 }
 
-fn name(given: &Given<String>, source: Option<&Source>, problems: &mut Problems) {
-    if !is_kafka_name(&given.value) {
+/// Can the topic be written to? `what` would come round again where the pipeline itself reads it.
+pub(super) fn writable(
+    given: &Given<String>,
+    name: &str,
+    what: &str,
+    source: Option<&Source>,
+    problems: &mut Problems,
+) {
+    if !is_kafka_name(name) {
         let what = format!("{} is no topic's name", given.shown());
         let problem = Problem::new(&given.place, Rule::Value, what, "write the topic's name as Kafka has it");
         problems.push(problem.allowed("1 to 249 characters of A-Z a-z 0-9 . _ -, not . or .."));
         return;
     }
     let (is_read, cure) = match source.map(|source| &source.topics) {
-        Some(Topics::List(names)) => (names.contains(&given.value), "write another topic, or read another one"),
+        Some(Topics::List(names)) => {
+            (names.iter().any(|read| read == name), "write another topic, or read another one")
+        }
         Some(Topics::Pattern(pattern)) => (
-            Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&given.value)),
+            Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name)),
             "write a topic that source.pattern does not match, or narrow the pattern",
         ),
         None => return,
     };
     if is_read {
-        let what = format!("the pipeline itself reads the topic {}: its events would go round for ever", given.shown());
+        let what = format!("the pipeline itself reads the topic {}: {what} would go round for ever", given.shown());
         problems.push(Problem::new(&given.place, Rule::Contradiction, what, cure));
     }
 }
