@@ -74,6 +74,7 @@ fn transform(criterion: &mut Criterion) {
             sql,
             output: "orders",
             aggregates,
+            replace: &[],
             inputs: &inputs,
             topics: &[],
             key_format,

@@ -11,6 +11,7 @@ use crate::dead_letter::Fault;
 use crate::lease::Lease;
 use crate::metrics::{Appears, Kind, METRICS};
 use crate::offsets::TopicPartition;
+use crate::profile::ColumnProfile;
 use crate::records::{Record, Records};
 use crate::write::RowCounts;
 use crate::write::error::WriteError;
@@ -209,6 +210,20 @@ pub fn check_violations(pipeline: &str, check: &Check, count: u64) {
     let labels = [("pipeline", pipeline.to_owned()), ("check", name.clone()), ("action", action.to_owned())];
     counter!("tidegate_check_violations_total", &labels).increment(count);
     tracing::debug!(pipeline, check = name, action, records = count, "records violate a check");
+}
+
+/// What the profiled columns of a committed batch hold, and all of them together since the start.
+pub fn profiled(pipeline: &str, profiles: &[ColumnProfile<'_>]) {
+    for profile in profiles {
+        let labels = [("pipeline", pipeline.to_owned()), ("column", profile.column.to_owned())];
+        counter!("tidegate_profile_rows_total", &labels).increment(profile.rows);
+        counter!("tidegate_profile_nulls_total", &labels).increment(profile.nulls);
+        gauge!("tidegate_profile_distinct", &labels).set(profile.distinct.round());
+        if let Some((least, most)) = profile.range {
+            gauge!("tidegate_profile_min", &labels).set(least);
+            gauge!("tidegate_profile_max", &labels).set(most);
+        }
+    }
 }
 
 /// The records of a batch that were not processed, by their index.

@@ -78,10 +78,10 @@ impl Key {
         }
     }
 
-    fn random_cipher(&self, salt: &[u8]) -> LessSafeKey {
+    fn random_cipher(&self, salt: &[u8]) -> Box<LessSafeKey> {
         let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(&self.secret);
         let derived = derived.expand(&[b"tidegate encrypt"], &AES_256_GCM).expect("HKDF gives 32 bytes");
-        LessSafeKey::new(UnboundKey::from(derived))
+        Box::new(LessSafeKey::new(UnboundKey::from(derived)))
     }
 
     fn deterministic_cipher(&self) -> Box<Aes256GcmSiv> {
@@ -132,7 +132,7 @@ pub struct Sealer {
 }
 
 enum SealingCipher {
-    Random { salt: [u8; SALT_LENGTH], cipher: LessSafeKey },
+    Random { salt: [u8; SALT_LENGTH], cipher: Box<LessSafeKey> },
     Deterministic(Box<Aes256GcmSiv>),
 }
 
@@ -209,7 +209,7 @@ pub struct Opener<'k> {
 }
 
 enum OpeningCipher {
-    Random(LessSafeKey),
+    Random(Box<LessSafeKey>),
     Deterministic(Box<Aes256GcmSiv>),
 }
 

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod pipeline;
 pub mod privacy;
 pub mod produce;
+pub mod profile;
 pub mod records;
 pub mod retry;
 pub mod rows;

@@ -78,6 +78,36 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         Appears::FirstHappening,
         "Records that violate a check, by pipeline, check and action.",
     ),
+    (
+        "tidegate_profile_rows_total",
+        Kind::Counter,
+        Appears::FirstProfile,
+        "Rows that were profiled, by pipeline and column.",
+    ),
+    (
+        "tidegate_profile_nulls_total",
+        Kind::Counter,
+        Appears::FirstProfile,
+        "Profiled rows whose value is null or absent, by pipeline and column.",
+    ),
+    (
+        "tidegate_profile_distinct",
+        Kind::Gauge,
+        Appears::FirstProfile,
+        "Different values since the start, estimated, by pipeline and column.",
+    ),
+    (
+        "tidegate_profile_min",
+        Kind::Gauge,
+        Appears::FirstProfile,
+        "The lowest number since the start, by pipeline and column; of times their seconds since 1970, or of the day.",
+    ),
+    (
+        "tidegate_profile_max",
+        Kind::Gauge,
+        Appears::FirstProfile,
+        "The highest number since the start, by pipeline and column; of times as tidegate_profile_min.",
+    ),
     ("tidegate_unknown_fields_total", Kind::Counter, Appears::Always, "Undeclared fields seen, each counted once."),
     (
         "tidegate_isolations_total",
@@ -158,6 +188,8 @@ pub enum Appears {
     Always,
     FirstBatch,
     FirstPartition,
+    /// Where `[profile]` asks for it.
+    FirstProfile,
     /// A label says what happened, so there is nothing to be 0 before.
     FirstHappening,
 }
@@ -169,6 +201,7 @@ impl Appears {
             Self::Always => "always",
             Self::FirstBatch => "with the first batch",
             Self::FirstPartition => "with the first partition",
+            Self::FirstProfile => "with [profile] and its first batch",
             Self::FirstHappening => "only when one happens",
         }
     }

@@ -14,6 +14,7 @@ mod pipeline;
 mod plan;
 mod postgres;
 mod produce;
+mod profile;
 mod security;
 mod sqlite;
 mod support;

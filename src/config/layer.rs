@@ -9,6 +9,7 @@ use super::kafka;
 use super::parse::variable_origin;
 use super::private::RawPrivacy;
 use super::problem::{Place, Problem, Problems, Rule, nearest, printable};
+use super::profile::RawProfile;
 use super::raw::{RawBatch, RawErrors, RawHttp, RawLimits, RawLog, RawSink, RawSource, RawTable, SECTIONS};
 use super::read::Section;
 
@@ -127,6 +128,7 @@ fn section(path: &[&str]) -> Option<(Scope, Keys)> {
         ["sink", "batch"] => (Scope::Pipeline, keys(RawBatch::KEYS, RawBatch::LATER)),
         ["errors"] => (Scope::Pipeline, keys(RawErrors::KEYS, RawErrors::LATER)),
         ["privacy"] => (Scope::Pipeline, keys(RawPrivacy::KEYS, RawPrivacy::LATER)),
+        ["profile"] => (Scope::Pipeline, keys(RawProfile::KEYS, RawProfile::LATER)),
         ["http"] => (Scope::Daemon, keys(RawHttp::KEYS, RawHttp::LATER)),
         ["log"] => (Scope::Daemon, keys(RawLog::KEYS, RawLog::LATER)),
         ["limits"] => (Scope::Daemon, keys(RawLimits::KEYS, RawLimits::LATER)),

@@ -18,6 +18,7 @@ mod node;
 mod parse;
 mod private;
 mod problem;
+mod profile;
 mod raw;
 mod read;
 pub mod reference;
@@ -88,6 +89,8 @@ pub struct Pipeline {
     pub keys: Keys,
     /// Do the records hold private columns?
     pub privacy: Option<Privacy>,
+    /// Columns of the input that are profiled.
+    pub profile: Vec<String>,
     /// What `tidegate test` runs.
     pub cases: Vec<Case>,
 }

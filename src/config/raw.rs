@@ -10,6 +10,7 @@ use super::merge::MergeColumns;
 use super::node::Node;
 use super::private::{NamedKeys, RawKey, RawPrivacy};
 use super::problem::Problems;
+use super::profile::RawProfile;
 use super::read::{Given, Read, Section, Setting, choices, section, sections};
 use super::rules::RawCheck;
 use super::topic::{HeaderColumns, KeyColumns};
@@ -48,11 +49,13 @@ pub struct RawPipeline {
     pub keys: Setting<NamedKeys>,
     /// Which columns are private, and what dead letters keep of their records.
     pub privacy: Setting<RawPrivacy>,
+    /// Which columns of the input are profiled.
+    pub profile: Setting<RawProfile>,
     /// Cases for `tidegate test`, each as its own `[[test]]` (docs/testing.md).
     pub test: Setting<Vec<Given<RawCase>>>,
 }
 
-section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, keys, privacy, test } later {
+section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, keys, privacy, profile, test } later {
     "lookup" => "remove it; join in the database, by a view over the table",
 });
 
@@ -372,6 +375,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawErrors::NAME, RawErrors::KEYS),
     (RawKey::NAME, RawKey::KEYS),
     (RawPrivacy::NAME, RawPrivacy::KEYS),
+    (RawProfile::NAME, RawProfile::KEYS),
     (RawCase::NAME, RawCase::KEYS),
     (RawCaseRecord::NAME, RawCaseRecord::KEYS),
     (RawDaemon::NAME, RawDaemon::KEYS),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::cases::{RawCase, RawCaseRecord};
 use super::columns::RawColumn;
 use super::private::{RawKey, RawPrivacy};
+use super::profile::RawProfile;
 use super::raw::{
     RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable, RawTopic,
 };
@@ -59,6 +60,7 @@ pub fn reference() -> String {
     section::<RawErrors>(&mut page, "### `[errors]`", &pipeline, definition(&pipeline, "Errors"));
     section::<RawKey>(&mut page, "### `[keys.<id>]`", &pipeline, definition(&pipeline, "Key"));
     section::<RawPrivacy>(&mut page, "### `[privacy]`", &pipeline, definition(&pipeline, "Privacy"));
+    section::<RawProfile>(&mut page, "### `[profile]`", &pipeline, definition(&pipeline, "Profile"));
     section::<RawCase>(&mut page, "### `[[test]]`", &pipeline, definition(&pipeline, "Test"));
     let record = "### `input` of a `[[test]]`";
     section::<RawCaseRecord>(&mut page, record, &pipeline, definition(&pipeline, "TestRecord"));

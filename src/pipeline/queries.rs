@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Deletes, Filtered, MergeColumn, Mode, Pipeline, Problem, Problems, Rule, Sql, Table, Topic};
 use crate::produce::EventShape;
+use crate::profile::Profiler;
 use crate::rows::{InputColumn, InputSchema, OutputColumn};
 use crate::transform::{self, Plan, PlanStep, Query, SqlProblem, Transform};
 use crate::types::ColumnType;
@@ -257,6 +258,14 @@ impl Queries {
             read(&mut columns, query, key);
         }
         self.conditions.plans().for_each(|plan| read(&mut columns, plan, &[]));
+        // What is profiled may be read by nothing else.
+        for declared in pipeline.source.columns.iter().filter(|column| pipeline.profile.contains(&column.name)) {
+            let Some(ty) = declared.ty.clone() else { continue };
+            let column = declared.input(ty);
+            if columns.iter().all(|known| known.name != column.name) {
+                columns.push(column);
+            }
+        }
         let input = InputSchema::new(columns, targets.input.timezone.clone());
         let checks = self.conditions.compile(pipeline, &input).map_err(|told| problems.extend(told)).ok();
         let mut followed = self.followed(pipeline, targets).map_err(|told| problems.extend(told)).unwrap_or_default();
@@ -310,7 +319,8 @@ impl Queries {
         match checks {
             Some(checks) if problems.is_empty() => {
                 let follows = pipeline.tables.iter().map(|table| table.from.is_some()).collect();
-                Ok(Stages { input, checks, transforms, topics, follows, followed, has_groups })
+                let profiler = Profiler::new(&pipeline.profile, &input);
+                Ok(Stages { input, checks, transforms, topics, follows, followed, has_groups, profiler })
             }
             _ => Err(problems),
         }

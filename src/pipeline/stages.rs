@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::Pipeline;
 use crate::dead_letter::Fault;
 use crate::decode::{self, Decoder};
+use crate::profile::{Part, Profiler};
 use crate::records::Records;
 use crate::rows::{InputSchema, Rows};
 use crate::transform::Transform;
@@ -27,6 +28,8 @@ pub struct Stages {
     /// The merge tables that something follows.
     pub(super) followed: Vec<Followed>,
     pub(super) has_groups: bool,
+    /// What `[profile]` asks for.
+    pub(super) profiler: Option<Profiler>,
 }
 
 /// A batch of records as the rows of each table and topic.
@@ -45,6 +48,8 @@ pub struct Shaped {
     pub stopped: Option<(u32, Fault)>,
     /// Per `[[check]]`: how many records violate it.
     pub violations: Vec<u64>,
+    /// What the profiled columns hold.
+    pub profile: Vec<Part>,
     /// Undeclared fields that were not seen before.
     pub new_unknown_fields: Vec<String>,
 }
@@ -77,6 +82,7 @@ impl Stages {
     pub fn run(&self, decoder: &mut dyn Decoder, records: &Records, refused: &BTreeSet<u32>) -> Shaped {
         let decode::Decoded { rows, bad, new_unknown_fields } = decoder.decode(records);
         let mut bad: BTreeMap<u32, Fault> = bad.into_iter().collect();
+        let profile = self.profiler.as_ref().map_or_else(Vec::new, |profiler| profiler.look(&rows));
         let Judged { bad: violating, dropped, stopped, violations } = self.checks.judge(&rows);
         let judged = violating.keys().chain(&dropped).copied().collect();
         bad.extend(violating);
@@ -95,7 +101,7 @@ impl Stages {
         }
         let taken_out = (checked.len() - rows.len()) as u64;
         let bad = bad.into_iter().filter(|(record, _)| !refused.contains(record)).collect();
-        Shaped { tables, topics, taken_out, bad, dropped, stopped, violations, new_unknown_fields }
+        Shaped { tables, topics, taken_out, bad, dropped, stopped, violations, profile, new_unknown_fields }
     }
 
     fn topics(&self, rows: &Arc<Rows>, bad: &mut BTreeMap<u32, Fault>) -> Vec<Arc<Rows>> {

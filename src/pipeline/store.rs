@@ -343,6 +343,9 @@ impl Store {
                 events::check_violations(&pipeline.name, check, *count);
             }
         }
+        if let Some(profiler) = &self.context.stages.profiler {
+            events::profiled(&pipeline.name, &profiler.add(&shaped.profile));
+        }
         let fates = Fates { faults, policy: pipeline.errors.bad_records, dropped: &shaped.dropped };
         events::batch_stored(&pipeline.name, &piece.records, fates, started.elapsed());
     }

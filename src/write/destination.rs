@@ -190,7 +190,10 @@ impl<S: Session> SqlDestination<S> {
             queries,
             columns: pipeline.source.columns.clone(),
             timezone: pipeline.source.timezone.clone(),
-            has_other_readers: !pipeline.checks.is_empty() || !pipeline.topics.is_empty(),
+            has_other_readers: !pipeline.checks.is_empty()
+                || !pipeline.topics.is_empty()
+                || !pipeline.profile.is_empty()
+                || pipeline.privacy.is_some(),
             session: std::marker::PhantomData,
         }
     }

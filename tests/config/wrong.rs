@@ -31,7 +31,7 @@ const KEYS: &[Case] = &[
         "name = \"orders\"\n▶zzz = 1\n",
         &[
             "unknown key `zzz`",
-            "allowed: name, source, sink, table, check, topic, errors, keys, privacy, test",
+            "allowed: name, source, sink, table, check, topic, errors, keys, privacy, profile, test",
             "remove it",
         ],
     ),

@@ -73,4 +73,17 @@ pub const PRIVACY: &[Case] = &[
         &["there is no key \"other\"", "allowed: k1"],
     ),
     (TABLE, privacy!("[privacy]\ncolumns = [\"email\"]\n▶keys = \"k1\"\n"), &["unknown key `keys`"]),
+    (TABLE, privacy!("▶[profile]\n"), &["`profile.columns` is missing"]),
+    (TABLE, privacy!("[profile]\ncolumns = ▶[]\n"), &["`profile.columns` is empty"]),
+    (TABLE, privacy!("[profile]\ncolumns = [\"id\", ▶\"id\"]\n"), &["\"id\" is listed twice"]),
+    (
+        TABLE,
+        privacy!("[profile]\ncolumns = [▶\"ids\"]\n"),
+        &["there is no input column \"ids\"", "did you mean \"id\"?"],
+    ),
+    (
+        TABLE,
+        privacy!("[privacy]\ncolumns = [\"email\"]\n[profile]\ncolumns = [\"id\", ▶\"email\"]\n"),
+        &["\"email\" is private", "out of profile.columns"],
+    ),
 ];

@@ -39,6 +39,7 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),
         privacy: None,
+        profile: Vec::new(),
         cases: Vec::new(),
     };
     open(&pipeline, &sink(&db.url()), Vec::new())

@@ -61,6 +61,7 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
         errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),
         privacy: None,
+        profile: Vec::new(),
         cases: Vec::new(),
     }
 }

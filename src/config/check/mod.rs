@@ -9,6 +9,7 @@ mod errors;
 mod follow;
 mod merge;
 mod private;
+mod profile;
 mod replace;
 mod rules;
 mod sink;
@@ -77,6 +78,8 @@ pub fn pipeline(
     let cases = cases::cases(&raw.test, known, problems);
     let keys = private::keys(&raw.keys, literal, problems);
     let privacy = private::privacy(&raw.privacy, keys.as_ref(), source.as_ref(), tables.as_deref(), problems);
+    let private = privacy.as_ref().and_then(Option::as_ref);
+    let profile = profile::profile(&raw.profile, private, source.as_ref(), tables.as_deref(), problems);
     Some(Pipeline {
         name: name?,
         path: Some(path.to_owned()),
@@ -88,6 +91,7 @@ pub fn pipeline(
         errors: errors?,
         keys: keys?,
         privacy: privacy?,
+        profile: profile?,
         cases: cases?,
     })
 }

@@ -124,7 +124,7 @@ pub fn privacy(
 }
 
 /// A table without SQL may have columns that the file does not name.
-fn column(given: &Given<String>, source: &Source, tables: &[Table], problems: &mut Problems) {
+pub fn column(given: &Given<String>, source: &Source, tables: &[Table], problems: &mut Problems) {
     let declared = || source.columns.iter().map(|column| column.name.as_str());
     if declared().any(|name| name == given.value) || tables.iter().any(|table| table.sql.is_none()) {
         return;

@@ -52,7 +52,7 @@ pub struct Request<'a> {
     pub queries: &'a [Option<Vec<OutputColumn>>],
     pub columns: &'a [SourceColumn],
     pub timezone: Option<&'a str>,
-    /// Are there checks or topics, which read declared columns that no table may have?
+    /// Are there checks, topics, a profile or private columns, which name declared columns that no table may have?
     pub other_readers: bool,
 }
 
