@@ -35,6 +35,9 @@ use crate::retry::Disposition;
 const TRANSACTION_TIMEOUT_MS: u64 = 15_000;
 /// For one answer of the transaction's coordinator.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The coordinator takes a new transaction only once the markers of the last one are written, and is asked again after
+/// this time. librdkafka's 100 ms would hold up a record that follows another closely.
+const RETRY_BACKOFF_MS: &str = "10";
 /// An unanswered commit is asked about so often before the group's offsets are.
 const COMMITS: usize = 3;
 /// After the last report librdkafka counts its records down within microseconds; rust-rdkafka's commit would wait long.
@@ -123,7 +126,11 @@ impl Transactor {
     }
 
     fn connect(&self) -> Result<Client, Failure> {
-        client::config(&self.pipeline, &self.source, TRANSACTION_TIMEOUT_MS)
+        let mut config = client::config(&self.pipeline, &self.source, TRANSACTION_TIMEOUT_MS);
+        if config.get("retry.backoff.ms").is_none() {
+            config.set("retry.backoff.ms", RETRY_BACKOFF_MS);
+        }
+        config
             .set("transactional.id", &self.id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
             .create_with_context(Reports::default())
