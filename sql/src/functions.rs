@@ -221,6 +221,7 @@ pub fn is_aggregate(name: &str) -> bool {
         "group_concat",
         "json_agg",
         "jsonb_agg",
+        "json_merge",
         "json_object_agg",
         "last",
         "last_value",

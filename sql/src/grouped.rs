@@ -11,6 +11,8 @@ use crate::parse::{at, name_of};
 use crate::resolve::{Clause, ResolvedOutput, Resolver, place_of, strip_parentheses};
 use crate::{Aggregate, MergedColumn};
 
+mod ordered;
+
 /// One entry of the SELECT list before its names are resolved.
 struct Item {
     name: Option<String>,
@@ -30,6 +32,7 @@ pub fn outputs(
     let mut outputs = Vec::with_capacity(items.len());
     // Index into `outputs` by item; an item with a problem has none.
     let mut has_aggregate = false;
+    let mut ordered = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         let Item { name, expr, place, text } = item;
         let name = names.and_then(|names| names.get(index)).map(|ident| ident.value.clone()).or(name);
@@ -39,7 +42,10 @@ pub fn outputs(
             Some(function) => {
                 has_aggregate = true;
                 match argument(resolver, function, place) {
-                    Some((aggregate, argument)) => (Some(aggregate), Some(argument)),
+                    Some((aggregate, argument, order)) => {
+                        ordered.extend(order.map(|order| (outputs.len(), order)));
+                        (Some(aggregate), Some(argument))
+                    }
                     None => continue,
                 }
             }
@@ -70,6 +76,10 @@ pub fn outputs(
     check_merge(resolver, &outputs, is_grouped);
     if is_grouped {
         check_groups(resolver, &outputs, group_by);
+    }
+    ordered::check(resolver, &outputs, &ordered);
+    if ordered::any(&outputs) {
+        return (outputs.into_iter().map(ordered::part).collect(), false);
     }
     (outputs, is_grouped)
 }
@@ -121,8 +131,9 @@ fn aggregate_call(expr: &Expr) -> Option<&Function> {
     }
 }
 
-/// The aggregate and its argument with the FILTER in it: what is filtered out is null, which no aggregate counts.
-fn argument(resolver: &mut Resolver, function: &Function, place: Location) -> Option<(Aggregate, Expr)> {
+/// The aggregate, its argument with the FILTER in it (what is filtered out is null, which no aggregate counts), and what
+/// it is ordered by.
+fn argument(resolver: &mut Resolver, function: &Function, place: Location) -> Option<(Aggregate, Expr, Option<Expr>)> {
     let name = name_of(&function.name).to_lowercase();
     let aggregate = match name.as_str() {
         "sum" => Aggregate::Sum,
@@ -130,6 +141,9 @@ fn argument(resolver: &mut Resolver, function: &Function, place: Location) -> Op
         "min" => Aggregate::Min,
         "max" => Aggregate::Max,
         "bit_or" => Aggregate::BitOr,
+        "first" => Aggregate::First,
+        "last" => Aggregate::Last,
+        "json_merge" => Aggregate::JsonMerge,
         other => {
             resolver.problems.push(at(
                 place,
@@ -145,7 +159,12 @@ fn argument(resolver: &mut Resolver, function: &Function, place: Location) -> Op
         resolver.problems.push(at(place, format!("{name}(DISTINCT ..): parts of it do not add up"), cure));
         return None;
     }
-    if !list.clauses.is_empty() || !function.within_group.is_empty() || function.null_treatment.is_some() {
+    let mut order = None;
+    if matches!(aggregate, Aggregate::First | Aggregate::Last) {
+        order = ordered::order(resolver, &name, list, place)?;
+    }
+    let is_plain = list.clauses.is_empty() || order.is_some();
+    if !is_plain || !function.within_group.is_empty() || function.null_treatment.is_some() {
         resolver.problems.push(at(place, format!("{name} with an order"), "leave it out: the sum of parts has none"));
         return None;
     }
@@ -169,14 +188,18 @@ fn argument(resolver: &mut Resolver, function: &Function, place: Location) -> Op
         },
         None => value,
     };
-    resolver.expression(value, Clause::Argument).map(|expr| (aggregate, expr))
+    let order = match order {
+        Some(order) => Some(resolver.expression(order, Clause::Argument)?),
+        None => None,
+    };
+    resolver.expression(value, Clause::Argument).map(|expr| (aggregate, expr, order))
 }
 
 fn cure_of(aggregate: &str) -> &'static str {
     match aggregate {
         "avg" | "mean" => "keep sum(x) and count(x), and divide in a view or a generated column",
-        "first" | "first_value" | "last" | "last_value" | "any_value" => {
-            "leave GROUP BY out: each row is then a part by itself, and `merge` keeps the first or last by its order column"
+        "first_value" | "last_value" | "any_value" => {
+            "write first(x ORDER BY t) or last(x ORDER BY t), with max(t) or min(t)"
         }
         "bool_or" | "count_if" => "use count(*) FILTER (WHERE condition), and compare with 0 in a view",
         "bool_and" | "every" => "use count(*) FILTER (WHERE NOT condition), and compare with 0 in a view",
@@ -187,7 +210,7 @@ fn cure_of(aggregate: &str) -> &'static str {
     }
 }
 
-fn merged<'a>(resolver: &Resolver<'a>, name: &str) -> Option<&'a MergedColumn> {
+pub(super) fn merged<'a>(resolver: &Resolver<'a>, name: &str) -> Option<&'a MergedColumn> {
     let columns = resolver.request.merged?;
     columns.iter().find(|column| column.name == name).or_else(|| {
         let mut alike = columns.iter().filter(|column| column.name.to_lowercase() == name.to_lowercase());
@@ -205,6 +228,7 @@ fn check_merge(resolver: &mut Resolver, outputs: &[ResolvedOutput], is_grouped: 
         let problem = match (output.aggregate, merged(resolver, name)) {
             (Some(aggregate), Some(column)) if column.takes.contains(&aggregate) => continue,
             (None, None) => continue,
+            (Some(aggregate), None) if ordered::keeps_order(resolver, name, aggregate) => continue,
             (Some(aggregate), Some(column)) => {
                 let fits: Vec<&str> = match aggregate {
                     Aggregate::Count => vec!["sum", "count"],
@@ -212,7 +236,11 @@ fn check_merge(resolver: &mut Resolver, outputs: &[ResolvedOutput], is_grouped: 
                 };
                 let message =
                     format!("{}(..) does not fit the merge function of {name}, {}", aggregate.name(), column.function);
-                (message, format!("write merge = {{ {name} = \"{}\" }}", fits[0]))
+                let written = match aggregate {
+                    Aggregate::First | Aggregate::Last => format!("{{ {} = {{ by = \"..\" }} }}", fits[0]),
+                    _ => format!("\"{}\"", fits[0]),
+                };
+                (message, format!("write merge = {{ {name} = {written} }}"))
             }
             (Some(aggregate), None) => {
                 let function = aggregate.name();
@@ -224,11 +252,7 @@ fn check_merge(resolver: &mut Resolver, outputs: &[ResolvedOutput], is_grouped: 
             (None, Some(column)) => {
                 let takes: Vec<String> =
                     column.takes.iter().map(|aggregate| format!("{}(..)", aggregate.name())).collect();
-                let cure = if takes.is_empty() {
-                    "leave GROUP BY out: each row is then a part by itself".to_owned()
-                } else {
-                    format!("write {} AS {name}", takes.join(" or "))
-                };
+                let cure = format!("write {} AS {name}", takes.join(" or "));
                 (format!("{name} is merged by {}, but is no aggregate", column.function), cure)
             }
         };

@@ -68,6 +68,12 @@ pub enum Aggregate {
     Max,
     /// `bit_or(x)`
     BitOr,
+    /// `first(x ORDER BY t)`: only brought together by the table, never within a batch.
+    First,
+    /// `last(x ORDER BY t)`: as `First`.
+    Last,
+    /// `json_merge(x)`: as `First`.
+    JsonMerge,
 }
 
 impl Aggregate {
@@ -79,6 +85,9 @@ impl Aggregate {
             Self::Min => "min",
             Self::Max => "max",
             Self::BitOr => "bit_or",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::JsonMerge => "json_merge",
         }
     }
 }
@@ -90,8 +99,10 @@ pub struct MergedColumn {
     pub name: String,
     /// Its merge function by its name in the file.
     pub function: String,
-    /// The aggregates whose partial results that function brings together; none for `first`, `last`, `json_merge`.
+    /// The aggregates whose partial results that function brings together.
     pub takes: Vec<Aggregate>,
+    /// Of `first` and `last`: the column that keeps the order of the value.
+    pub by: Option<String>,
 }
 
 /// What is asked.

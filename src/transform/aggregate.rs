@@ -118,6 +118,10 @@ fn part(aggregate: Aggregate, values: &ArrayRef, groups: &Groups) -> Result<Arra
         Aggregate::Min => extreme(values, groups, |new, best| new < best),
         Aggregate::Max => extreme(values, groups, |new, best| new > best),
         Aggregate::BitOr => bit_or(values, groups),
+        // The SQL's front makes a statement with one of them row-wise.
+        Aggregate::First | Aggregate::Last | Aggregate::JsonMerge => {
+            Err(DataFusionError::Internal(format!("{} within a batch", aggregate.name())))
+        }
     }
 }
 

@@ -118,11 +118,15 @@ fn merged_column(merged: &MergeColumn) -> MergedColumn {
         MergeFunction::Min => ("min", vec![Aggregate::Min]),
         MergeFunction::Max => ("max", vec![Aggregate::Max]),
         MergeFunction::BitOr => ("bit_or", vec![Aggregate::BitOr]),
-        MergeFunction::First { .. } => ("first", Vec::new()),
-        MergeFunction::Last { .. } => ("last", Vec::new()),
-        MergeFunction::JsonMerge => ("json_merge", Vec::new()),
+        MergeFunction::First { .. } => ("first", vec![Aggregate::First]),
+        MergeFunction::Last { .. } => ("last", vec![Aggregate::Last]),
+        MergeFunction::JsonMerge => ("json_merge", vec![Aggregate::JsonMerge]),
     };
-    MergedColumn { name: merged.column.clone(), function: function.to_owned(), takes }
+    let by = match &merged.function {
+        MergeFunction::First { by } | MergeFunction::Last { by } => Some(by.clone()),
+        _ => None,
+    };
+    MergedColumn { name: merged.column.clone(), function: function.to_owned(), takes, by }
 }
 
 pub(super) fn columns_of(expr: &Expr) -> BTreeSet<String> {

@@ -84,3 +84,47 @@ async fn a_row_that_the_database_refuses_costs_one_record_and_not_its_group() {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert!(letters[0].starts_with("123|"), "{letters:?}");
 }
+
+/// A last value keeps the time that it came with, which need not be the highest of its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_values_and_documents_beside_sums_in_every_database() {
+    let sections = "
+[source.columns]
+sku = \"text\"
+city = \"text\"
+at = \"timestamptz\"
+doc = \"json\"
+[[table]]
+name = \"skus\"
+mode = \"merge\"
+key = [\"sku\"]
+merge = { orders = \"count\", city = { last = { by = \"event_time\" } }, doc = \"json_merge\" }
+sql = \"SELECT sku, count(*) AS orders, last(city ORDER BY at) AS city, max(at) AS event_time, json_merge(doc) AS doc FROM input GROUP BY sku\"
+";
+    for kind in ALL {
+        let json = match kind {
+            Kind::Postgres => "jsonb",
+            Kind::MariaDb | Kind::MySql => "json",
+            Kind::Sqlite => "TEXT",
+        };
+        let ddl = format!(
+            "CREATE TABLE skus (sku {{text}} NOT NULL, orders bigint, city {{text}}, event_time {{instant}}, doc {json}, PRIMARY KEY (sku))"
+        );
+        let mut scene = Scene::new(kind, &[&ddl], sections).await;
+        let record = |city: &str, second: u32, doc: &str| {
+            format!(r#"{{"sku":"a","city":{city},"at":"2026-11-01T10:00:{second:02}Z","doc":{doc}}}"#)
+        };
+        let rounds = [
+            [record("\"x\"", 5, r#"{"n":1}"#), record("\"y\"", 7, r#"{"m":1}"#), record("null", 9, "null")],
+            [record("\"z\"", 6, r#"{"n":2}"#), record("\"y\"", 1, r#"{"m":null}"#), record("null", 30, "null")],
+        ];
+        for round in rounds {
+            scene.send(&round.iter().map(|record| ("k", Some(record.as_str()))).collect::<Vec<_>>());
+            scene.run().await;
+        }
+        let rows = scene.rows("skus", &["sku", "orders", "city", "doc"]).await;
+        assert_eq!(rows[0].replace(' ', ""), r#"a|6|y|{"n":2}"#, "{kind:?}");
+        let times = scene.rows("skus", &["event_time"]).await;
+        assert!(times[0].contains("10:00:07"), "{kind:?}: {times:?}");
+    }
+}

@@ -112,3 +112,21 @@ fn floats_and_times_have_extremes() {
     let result = merge(sql, &columns, &orders);
     assert_eq!(texts(&result), ["all|-1.0|NaN|2026-11-01T00:00:30.500Z|ab-1|NaN"]);
 }
+
+#[test]
+fn first_last_and_json_merge_leave_each_row_a_part_by_itself() {
+    let orders = [order(1), Order { sku: None, quantity: None, ..order(2) }, delete(3)];
+    let columns = [("n", Count), ("q", Sum), ("price", Max), ("city", last()), ("doc", MergeFunction::JsonMerge)];
+    for city in ["last(sku ORDER BY created_at)", "last(sku)"] {
+        let sql = format!(
+            "SELECT order_id, count(quantity) AS n, sum(quantity) AS q, max(price) AS price, {city} AS city, \
+             max(created_at) AS created_at, json_merge(doc -> 'a') AS doc FROM input GROUP BY 1"
+        );
+        let result = merge(&sql, &columns, &orders);
+        let row = |start: &str, city: &str| {
+            format!("{start}|9.50|{city}|2026-11-01T00:00:30.500Z|{{\"b\": [1, 2.50, \"x\"]}}")
+        };
+        assert_eq!(texts(&result), [row("1|1|3", "ab-1"), row("2|0|~", "~")], "{city}");
+        assert_eq!((result.rows.origins.as_slice(), result.ignored), (&[0, 1][..], 1));
+    }
+}
