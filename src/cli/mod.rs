@@ -13,6 +13,7 @@ mod produce;
 mod run;
 mod schema;
 mod test;
+mod until;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

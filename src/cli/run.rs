@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,10 +12,11 @@ use tokio::sync::watch;
 
 use crate::config::{self, Daemon, Pipeline, Problems};
 use crate::http::{self, Pages};
+use crate::pipeline::until::Until;
 use crate::pipeline::{Ending, Queries, Supervision, supervise};
 use crate::status::Status;
 
-use super::{CONFIGURATION_WRONG, Context, Stop, logging, runtime};
+use super::{CONFIGURATION_WRONG, Context, Stop, logging, runtime, until};
 
 /// Run pipelines until they are told to stop
 ///
@@ -22,7 +24,7 @@ use super::{CONFIGURATION_WRONG, Context, Stop, logging, runtime};
 /// once; what was not committed is rolled back and read again at the next start.
 ///
 /// Exit codes: 0 drained, 2 the configuration is wrong, 3 the drain limit passed or a second signal came, 4 a Kafka
-/// client that cannot go on, 5 a blocked pipeline with --fail-fast.
+/// client that cannot go on, 5 a blocked pipeline with --fail-fast, 6 stopped before what --until names was reached.
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// Pipeline files, or folders of them
@@ -35,7 +37,14 @@ pub struct Run {
     /// End with exit code 5 as soon as a pipeline is blocked, instead of waiting for the cause to be mended
     #[arg(long)]
     fail_fast: bool,
+    /// Run only as far as what is there now: until the end of all topics, or for the records before a time; then end
+    /// with exit code 0
+    #[arg(long, value_name = "end|TIME", value_parser = until::until)]
+    until: Option<Until>,
 }
+
+/// The exit code of a bounded run that was told to stop before its end.
+const UNFINISHED: u8 = 6;
 
 impl Run {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
@@ -46,7 +55,8 @@ impl Run {
         if pipelines.iter().any(|pipeline| pipeline.privacy.is_some() || pipeline.keys.ids().next().is_some()) {
             no_core_dumps();
         }
-        logging::install(&daemon.log)?;
+        let bar = self.until.and_then(|_| until::bar());
+        logging::install_beside(&daemon.log, bar.clone())?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let supervision = Supervision {
             drain_limit: Duration::from_secs(self.drain_limit),
@@ -54,14 +64,26 @@ impl Run {
             memory: daemon.limits.memory,
         };
         let runtime = runtime()?;
-        let ending = runtime.block_on(run(daemon, pipelines, supervision))?;
+        let bound = self.until.map(|until| Bound { until, bar });
+        let code = runtime.block_on(run(daemon, pipelines, supervision, bound))?;
         // What librdkafka or a dead connection still holds must not hold up the end.
         runtime.shutdown_background();
-        Ok(ending.exit_code())
+        Ok(code)
     }
 }
 
-async fn run(daemon: Daemon, pipelines: Vec<Pipeline>, supervision: Supervision) -> Result<Ending, Stop> {
+/// How far a bounded run goes, and where it tells of it.
+struct Bound {
+    until: Until,
+    bar: Option<ProgressBar>,
+}
+
+async fn run(
+    daemon: Daemon,
+    pipelines: Vec<Pipeline>,
+    supervision: Supervision,
+    bound: Option<Bound>,
+) -> Result<u8, Stop> {
     let metrics =
         crate::metrics::install().map_err(|error| Stop::new(1, format!("the metrics cannot be set up: {error}")))?;
     let statuses: Arc<[Arc<Status>]> = pipelines.iter().map(|pipeline| Status::new(&pipeline.name)).collect();
@@ -71,9 +93,34 @@ async fn run(daemon: Daemon, pipelines: Vec<Pipeline>, supervision: Supervision)
     }
     tokio::spawn(http::serve(listener, Pages { metrics, statuses: statuses.clone() }));
     let stop = stop_on_signals()?;
-    let ending = supervise(pipelines, &statuses, supervision, stop).await;
-    tracing::info!(code = ending.exit_code(), "ended: {ending:?}");
-    Ok(ending)
+    let code = match bound {
+        None => supervise(pipelines, &statuses, supervision, stop).await.exit_code(),
+        Some(bound) => run_bounded(pipelines, &statuses, supervision, stop, bound).await?,
+    };
+    tracing::info!(code, "ended");
+    Ok(code)
+}
+
+async fn run_bounded(
+    pipelines: Vec<Pipeline>,
+    statuses: &[Arc<Status>],
+    supervision: Supervision,
+    mut signalled: watch::Receiver<bool>,
+    bound: Bound,
+) -> Result<u8, Stop> {
+    let Some(goals) = until::resolve(&pipelines, bound.until, signalled.clone()).await? else { return Ok(UNFINISHED) };
+    let (stop, stopped) = watch::channel(false);
+    let watching = tokio::spawn(async move {
+        let is_reached = tokio::select! {
+            () = until::reached(&goals, bound.bar.as_ref()) => true,
+            () = async { drop(signalled.wait_for(|signalled| *signalled).await.map(drop)) } => false,
+        };
+        stop.send_replace(true);
+        is_reached
+    });
+    let ending = supervise(pipelines, statuses, supervision, stopped).await;
+    let is_reached = watching.is_finished() && watching.await.unwrap_or(false);
+    Ok(if ending == Ending::Drained && !is_reached { UNFINISHED } else { ending.exit_code() })
 }
 
 /// A core dump would hold keys and records in clear. Without the right to say so there is the operator's own limit.

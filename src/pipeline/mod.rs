@@ -25,6 +25,7 @@ mod stages;
 mod steps;
 mod store;
 mod transactions;
+pub mod until;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod scene;
 mod servers;
 mod topics;
 mod unassigned;
+mod until;
 mod zombie;
 
 /// A test per database of one function that takes its kind.
