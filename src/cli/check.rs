@@ -8,6 +8,7 @@ use crate::offsets::PartitionLog;
 use crate::pipeline::Queries;
 use crate::write;
 
+use super::watch::Watch;
 use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
 
 /// Check pipelines without changing anything: the files, then the broker, the topics, the database, tables and keys
@@ -19,6 +20,8 @@ pub struct Check {
     /// How to print the findings
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,6 +41,11 @@ struct Findings {
 
 impl Check {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
+        let (watch, files) = (self.watch, self.files.clone());
+        watch.run(files, context, move |context| self.once(context))
+    }
+
+    fn once(&self, context: &Context) -> Result<u8, Stop> {
         config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
         let pipelines = config::load_pipelines(&self.files, &context.environment)?;
         let queries = Problems::of(pipelines.iter().map(Queries::plan))?;

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod demo;
+mod explain;
 mod health;
 mod logging;
 mod migrate;
@@ -12,8 +13,11 @@ mod plan;
 mod produce;
 mod run;
 mod schema;
+mod show;
 mod test;
 mod until;
+mod trial;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,7 +42,9 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Plan(plan::Plan),
+    Explain(explain::Explain),
     Test(test::Test),
+    Try(trial::Try),
     Demo(demo::Demo),
     Produce(produce::Produce),
     Health(health::Health),
@@ -61,7 +67,9 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(&context),
         Command::Check(check) => check.execute(&context),
         Command::Plan(plan) => plan.execute(&context),
+        Command::Explain(explain) => explain.execute(&context),
         Command::Test(test) => test.execute(&context),
+        Command::Try(r#try) => r#try.execute(&context),
         Command::Demo(demo) => demo.execute(&context),
         Command::Produce(produce) => produce.execute(),
         Command::Health(health) => health.execute(&context),
@@ -77,6 +85,7 @@ pub fn main() -> ExitCode {
 }
 
 /// What every command can use.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub daemon_file: Option<PathBuf>,
     pub environment: Environment,

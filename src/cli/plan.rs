@@ -8,6 +8,7 @@ use crate::types::ColumnType;
 use crate::write::plan::{DeletePlan, TablePlan};
 use crate::write::{self, Prepared, Preview};
 
+use super::watch::Watch;
 use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
 
 /// Show how each column of each table is filled, with types and what may be lost; changes nothing
@@ -18,6 +19,8 @@ pub struct Plan {
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -92,7 +95,12 @@ struct Unfilled {
 
 impl Plan {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
-        let pipelines = config::load_pipelines(&[self.file], &context.environment)?;
+        let (watch, files) = (self.watch, vec![self.file.clone()]);
+        watch.run(files, context, move |context| self.once(context))
+    }
+
+    fn once(&self, context: &Context) -> Result<u8, Stop> {
+        let pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
         let runtime = runtime()?;
         let mut plans = Vec::with_capacity(pipelines.len());
         for pipeline in &pipelines {

@@ -16,6 +16,7 @@ mod describe_topics;
 mod instance;
 mod member;
 mod pattern;
+mod peek;
 #[allow(unsafe_code, reason = "batches from a forwarded queue, which the binding cannot take")]
 mod queue;
 mod rebalance;
@@ -41,6 +42,7 @@ use crate::retry::Disposition;
 
 pub use cluster::{Cluster, GroupMember};
 pub use member::Member;
+pub use peek::{Peek, PeekFrom, peek};
 
 pub use crate::kafka::errors::Failure as ConsumeError;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{CheckAction, Pipeline, Problem, Problems, Rule};
 use crate::dead_letter::{Fault, Stage};
 use crate::rows::{InputColumn, InputSchema, Rows};
-use crate::transform::{self, Asked, CompiledCondition, Condition, Plan, SqlProblem};
+use crate::transform::{self, Asked, CompiledCondition, Condition, Explained, Plan, SqlProblem};
 
 /// The conditions of a pipeline, planned from its file alone: one per `[[check]]`.
 pub struct Conditions(Vec<Condition>);
@@ -80,6 +80,11 @@ enum Fate {
 }
 
 impl Checks {
+    /// How each condition runs, with its name.
+    pub fn explain(&self) -> impl Iterator<Item = (&str, Explained)> {
+        self.0.iter().map(|check| (check.name.as_str(), check.condition.explain()))
+    }
+
     /// Every check over every record. Of those that a record violates the first decides, but for warnings.
     pub fn judge(&self, rows: &Rows) -> Judged {
         let mut fates = BTreeMap::new();

@@ -169,6 +169,12 @@ impl Followed {
         self.topics.push((index, name.to_owned(), transform));
     }
 
+    /// The statement of a table, or else topic, that follows it.
+    pub fn following(&self, is_table: bool, section: usize) -> Option<&Transform> {
+        let following = if is_table { &self.tables } else { &self.topics };
+        following.iter().find(|(index, ..)| *index == section).map(|(.., transform)| transform)
+    }
+
     /// The merged rows; each is its own origin, so that every result tells which of them it comes from.
     fn input(&self, merged: &Merged) -> Rows {
         let columns: Vec<ArrayRef> = merged.totals.iter().chain(&merged.deltas).cloned().collect();

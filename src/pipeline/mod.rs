@@ -9,6 +9,7 @@
 mod checks;
 mod claims;
 mod coordinator;
+mod explain;
 mod flights;
 mod follow;
 mod followed_events;
@@ -26,6 +27,7 @@ mod steps;
 mod store;
 mod transactions;
 pub mod until;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +43,11 @@ use crate::status::{State, Status};
 
 use coordinator::{Failure, Setting};
 
+pub use explain::{ExplainedStages, ExplainedStatement};
 pub use queries::Queries;
 pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn, RehearsedEvents};
 pub use steps::Step;
+pub use trial::{Database as TrialDatabase, Tried, TriedColumn, TriedTable, TriedTopic, try_records};
 
 /// How the status calls a pipeline as a whole.
 const PART: &str = "pipeline";

@@ -1,5 +1,6 @@
 //! The SQL of a pipeline: planned from its file, then fixed to what the database wants.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::{Deletes, Filtered, MergeColumn, Mode, Pipeline, Problem, Problems, Rule, Sql, Table, Topic};
@@ -133,6 +134,33 @@ impl Queries {
     /// How each `[[topic]]` makes its columns.
     pub fn topic_steps(&self) -> Vec<Vec<Step>> {
         self.topics.iter().map(|(plan, _)| plan.steps().iter().map(Step::of).collect()).collect()
+    }
+
+    /// The columns of each `[[table]]`'s and of each `[[topic]]`'s result that something private goes into, whatever the
+    /// statement makes of it. A table without SQL gets the input's.
+    pub fn private_columns(&self, pipeline: &Pipeline) -> (Vec<BTreeSet<String>>, Vec<BTreeSet<String>>) {
+        let Some(privacy) = &pipeline.privacy else {
+            return (vec![BTreeSet::new(); self.statements.len()], vec![BTreeSet::new(); self.topics.len()]);
+        };
+        let private: BTreeSet<String> = privacy.columns.iter().cloned().collect();
+        let of = |plan: &Plan, private: &BTreeSet<String>| -> BTreeSet<String> {
+            let steps = plan.steps();
+            let is_private = |step: &PlanStep<'_>| step.inputs.iter().any(|input| private.contains(&input.name));
+            steps.iter().filter(|step| is_private(step)).map(|step| step.column.name.clone()).collect()
+        };
+        let mut tables: Vec<BTreeSet<String>> = Vec::with_capacity(self.statements.len());
+        // What follows a merge table reads its columns and their deltas.
+        let read = |from: Option<usize>, tables: &[BTreeSet<String>]| match from {
+            None => private.clone(),
+            Some(from) => tables[from].iter().flat_map(|name| [name.clone(), format!("{name}_delta")]).collect(),
+        };
+        for (table, plan) in pipeline.tables.iter().zip(&self.statements) {
+            let private = read(table.from, &tables);
+            tables.push(plan.as_ref().map_or_else(|| private.clone(), |plan| of(plan, &private)));
+        }
+        let topics = pipeline.topics.iter().zip(&self.topics);
+        let topics = topics.map(|(topic, (plan, _))| of(plan, &read(topic.from, &tables))).collect();
+        (tables, topics)
     }
 
     /// Fixes the statements to what the database wants.

@@ -116,7 +116,7 @@ impl Rehearsal {
         let mut refused = BTreeMap::new();
         let (shaped, topics) = loop {
             let shaped = self.stages.run(&mut *decoder, records, &refused.keys().copied().collect());
-            match self.events(&shaped.topics) {
+            match events(&self.shapes, &shaped.topics) {
                 Ok(topics) => break (shaped, topics),
                 // Its record goes nowhere, as with a lane.
                 Err((record, fault)) => refused.insert(record, fault),
@@ -158,7 +158,7 @@ impl Rehearsal {
             }
         }
         let (rows, _) = follow.topics(pipeline.topics.len());
-        let following = self.events(&rows).map_err(|(_, fault)| fault.reason)?;
+        let following = events(&self.shapes, &rows).map_err(|(_, fault)| fault.reason)?;
         for ((topic, follows), found) in topics.iter_mut().zip(&pipeline.topics).zip(following) {
             if follows.from.is_some() {
                 *topic = found;
@@ -166,22 +166,22 @@ impl Rehearsal {
         }
         Ok(())
     }
+}
 
-    /// Or the first record of which no event can be made.
-    fn events(&self, topics: &[Arc<Rows>]) -> Result<Vec<RehearsedEvents>, (u32, Fault)> {
-        let of_topic = |(rows, shape): (&Arc<Rows>, &EventShape)| {
-            let event = |row: &usize| shape.event(rows, *row).map_err(|told| (rows.origins[*row], told.into()));
-            let sent = |row: &usize| shape.is_sent(rows, *row);
-            let events = (0..rows.len()).filter(sent).map(|row| event(&row)).collect::<Result<_, _>>()?;
-            let rows = if shape.sends_tombstones() { rows.clone() } else { without_deletes(rows) };
-            Ok(RehearsedEvents { rows, events })
-        };
-        topics.iter().zip(self.shapes.iter()).map(of_topic).collect()
-    }
+/// Or the first record of which no event can be made.
+pub(super) fn events(shapes: &[EventShape], topics: &[Arc<Rows>]) -> Result<Vec<RehearsedEvents>, (u32, Fault)> {
+    let of_topic = |(rows, shape): (&Arc<Rows>, &EventShape)| {
+        let event = |row| shape.event(rows, row).map_err(|told| (rows.origins[row], told.into()));
+        let sent = |row: &usize| shape.is_sent(rows, *row);
+        let events = (0..rows.len()).filter(sent).map(event).collect::<Result<_, _>>()?;
+        let rows = if shape.sends_tombstones() { rows.clone() } else { without_deletes(rows) };
+        Ok(RehearsedEvents { rows, events })
+    };
+    topics.iter().zip(shapes).map(of_topic).collect()
 }
 
 /// What a table that ignores deletes takes.
-fn without_deletes(rows: &Arc<Rows>) -> Arc<Rows> {
+pub(super) fn without_deletes(rows: &Arc<Rows>) -> Arc<Rows> {
     let is_delete = |row: &usize| rows.operations[*row] == Operation::Delete;
     // A record that deletes gives no other row.
     let deleting: BTreeSet<u32> = (0..rows.len()).filter(is_delete).map(|row| rows.origins[row]).collect();

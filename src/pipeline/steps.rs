@@ -45,7 +45,8 @@ impl Step {
     }
 }
 
-fn shown(input: &InputColumn) -> String {
+/// `quantity int ($.quantity)`
+pub(super) fn shown(input: &InputColumn) -> String {
     let path = |names: &[String]| names.iter().fold("$".to_owned(), |path, name| format!("{path}.{name}"));
     let from = match &input.source {
         ColumnSource::Value(names) => path(names),

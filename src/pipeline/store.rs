@@ -98,11 +98,11 @@ impl Piece {
 }
 
 /// Can the order in which rows are applied decide whether the constraint holds?
-fn is_order_sensitive(class: &str) -> bool {
+pub(super) fn is_order_sensitive(class: &str) -> bool {
     matches!(class, "unique" | "foreign-key" | "exclusion")
 }
 
-fn fault_of(error: &WriteError) -> Fault {
+pub(super) fn fault_of(error: &WriteError) -> Fault {
     let table = error.table.as_ref().map_or_else(String::new, |table| format!("table {table}: "));
     Fault {
         stage: Stage::Write,

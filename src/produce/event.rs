@@ -197,6 +197,16 @@ impl EventShape {
     }
 }
 
+/// A value as the JSON of an event, every digit of it.
+///
+/// # Errors
+/// Why JSON has no form for it.
+pub fn as_json(ty: &ColumnType, array: &dyn Array, row: usize) -> Result<String, &'static str> {
+    let mut json = Vec::new();
+    write(&mut json, ty, array, row)?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
 fn write_text(json: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(json, text).expect("a text is written into memory");
 }

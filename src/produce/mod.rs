@@ -14,7 +14,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-pub use event::{Event, EventShape};
+pub use event::{Event, EventShape, as_json};
 pub use events::{EventProducer, Events};
 pub use feeder::Feeder;
 pub use outgoing::{Letters, Outgoing};

@@ -39,7 +39,7 @@ pub struct Condition {
 
 /// A compiled condition: `&self`, so that lanes can share it.
 #[derive(Debug)]
-pub struct CompiledCondition(Transform);
+pub struct CompiledCondition(pub(super) Transform);
 
 /// What a condition says of a batch.
 #[derive(Debug, Clone, Default)]

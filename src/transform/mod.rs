@@ -7,6 +7,7 @@
 //! replace.rs    the columns by which a record's rows replace the stored ones
 //! aggregate.rs  GROUP BY: the batch's part of each group
 //! condition.rs  a check's condition: a statement with one result
+//! explain.rs    what runs, in words
 //! convert.rs    results into the target's types, checked
 //! faults.rs     what a failed expression says, without any value
 //! kinds.rs      columns' types on the engine's side and back
@@ -22,6 +23,7 @@ mod aggregate;
 mod compile;
 mod condition;
 mod convert;
+mod explain;
 mod faults;
 mod functions;
 mod kinds;
@@ -38,6 +40,7 @@ use crate::rows::{InputColumn, OutputColumn, Rows};
 
 pub use compile::Transform;
 pub use condition::{Asked, Checked, CompiledCondition, Condition, condition};
+pub use explain::{Explained, ExplainedOutput};
 pub use plan::{Plan, PlanStep, plan};
 /// One mistake in a statement, with its place inside the SQL text and what mends it.
 pub use tidegate_sql::Problem as SqlProblem;

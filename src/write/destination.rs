@@ -25,7 +25,8 @@ use super::preview::{Preview, TablePreview, statements};
 use super::session::Session;
 use super::sqlite::{self, SqliteSession};
 use super::step::RowCounts;
-use super::transaction::SqlWriter;
+use super::transaction::{SqlWriter, Work};
+use super::trial::{SqlTrial, Trial};
 
 /// A sink database: prepared once, claimed from at each assignment, written to by the lanes.
 #[async_trait]
@@ -48,6 +49,9 @@ pub trait Destination: Send + Sync {
 
     /// A writer of its own connection, which it opens at its first batch.
     fn writer(&self, prepared: &Prepared) -> Box<dyn Writer>;
+
+    /// A connection for transactions that are rolled back.
+    fn trial(&self, prepared: &Prepared) -> Box<dyn Trial>;
 }
 
 /// What [`Destination::prepare`] found.
@@ -339,5 +343,10 @@ impl<S: Session> Destination for SqlDestination<S> {
 
     fn writer(&self, prepared: &Prepared) -> Box<dyn Writer> {
         Box::new(SqlWriter::<S>::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone()))
+    }
+
+    fn trial(&self, prepared: &Prepared) -> Box<dyn Trial> {
+        let work = Work::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone());
+        Box::new(SqlTrial::<S>::new(work))
     }
 }

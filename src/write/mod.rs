@@ -27,6 +27,7 @@ mod socket;
 pub mod sqlite;
 mod texts;
 mod transaction;
+mod trial;
 
 pub use claim::{ClaimOutcome, ClaimRequest};
 pub use destination::{Batch, Destination, Durable, Prepared, TableRows, Writer, ddl, open};
@@ -35,3 +36,4 @@ pub use merged::Partial;
 pub use planner::{holds_every_value, imagined};
 pub use preview::{Preview, preview};
 pub use step::RowCounts;
+pub use trial::Trial;

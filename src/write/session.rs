@@ -55,6 +55,15 @@ pub trait Session: Send + Sized + 'static {
     /// Starts a transaction at READ COMMITTED (SQLite: IMMEDIATE).
     async fn begin(&mut self) -> Result<(), WriteError>;
 
+    /// Starts a transaction that will be rolled back. It waits for locks so shortly that it gives up before a
+    /// transaction that waits for it is looked at for a deadlock.
+    async fn begin_trial(&mut self) -> Result<(), WriteError>;
+
+    /// Has the constraints checked that would be at COMMIT, where the database can.
+    async fn settle(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
     /// The compare-and-set of all positions of a batch, in one set-based statement: each row moves from `expected`
     /// to `next` only while `epoch` is still its owner's. Returns how many rows moved.
     async fn advance(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError>;

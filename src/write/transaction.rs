@@ -49,7 +49,7 @@ pub struct SqlWriter<S> {
 }
 
 /// What a transaction needs to know besides its batch and its connection.
-struct Work {
+pub(super) struct Work {
     sink: Sink,
     pipeline: String,
     plans: Arc<[TablePlan]>,
@@ -71,11 +71,19 @@ impl From<WriteError> for Failure {
 
 impl<S: Session> SqlWriter<S> {
     pub fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>) -> Self {
-        Self { work: Work { sink, pipeline, plans }, session: None }
+        Self { work: Work::new(sink, pipeline, plans), session: None }
     }
 }
 
 impl Work {
+    pub(super) fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>) -> Self {
+        Self { sink, pipeline, plans }
+    }
+
+    pub(super) async fn connect<S: Session>(&self) -> Result<S, WriteError> {
+        S::connect(&self.sink, &self.pipeline).await
+    }
+
     fn moves(&self, batch: &Batch<'_>) -> Vec<Move> {
         if !keeps_positions(self.sink.delivery) {
             return Vec::new();
@@ -138,7 +146,11 @@ impl Work {
         .answered())
     }
 
-    async fn apply<S: Session>(&self, session: &mut S, batch: &Batch<'_>) -> Result<Vec<RowCounts>, WriteError> {
+    pub(super) async fn apply<S: Session>(
+        &self,
+        session: &mut S,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<RowCounts>, WriteError> {
         let mut work: Vec<(&TablePlan, Reduced)> = Vec::with_capacity(batch.tables.len());
         for table in batch.tables {
             let plan = &self.plans[table.table];
@@ -329,7 +341,7 @@ impl<S: Session> Writer for SqlWriter<S> {
         // Out of `self` while it is used: whatever ends this future drops the connection with it.
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => S::connect(&self.work.sink, &self.work.pipeline).await?,
+            None => self.work.connect().await?,
         };
         let mut counts = Vec::new();
         let attempt = self.work.attempt(&mut session, batch, &moves, &mut counts);

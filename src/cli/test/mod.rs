@@ -13,6 +13,7 @@ use crate::pipeline::{Queries, Rehearsal};
 use crate::records::Records;
 
 use self::compare::Difference;
+use super::watch::Watch;
 use super::{CONFIGURATION_WRONG, Context, Stop};
 
 /// Run the [[test]] cases of pipeline files, with no Kafka and no database
@@ -24,6 +25,8 @@ pub struct Test {
     /// How to print the results
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -46,6 +49,11 @@ struct Outcome {
 
 impl Test {
     pub fn execute(self, context: &Context) -> Result<u8, Stop> {
+        let (watch, files) = (self.watch, self.files.clone());
+        watch.run(files, context, move |context| self.once(context))
+    }
+
+    fn once(&self, context: &Context) -> Result<u8, Stop> {
         // A case needs no secret: what is not set is not asked for.
         let environment = context.environment.clone().with_placeholders();
         let mut pipelines = config::load_pipelines(&self.files, &environment)?;

@@ -124,6 +124,13 @@ impl Session for MySqlSession {
         self.connection.execute(begin).await.map(drop).map_err(write_error)
     }
 
+    async fn begin_trial(&mut self) -> Result<(), WriteError> {
+        // One second is the least.
+        let limits = "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1";
+        self.connection.execute(limits).await.map_err(write_error)?;
+        self.begin().await
+    }
+
     async fn advance(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError> {
         self.advance_positions(pipeline, moves).await
     }

@@ -109,6 +109,20 @@ impl Session for PostgresSession {
         begin.execute(&mut self.connection).await.map(drop).map_err(write_error)
     }
 
+    async fn begin_trial(&mut self) -> Result<(), WriteError> {
+        // Below deadlock_timeout (1 s by default), after which a session that waits for us would look for a deadlock.
+        let begin = raw_sql(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '500ms';
+             SET LOCAL statement_timeout = '20s'",
+        );
+        begin.execute(&mut self.connection).await.map(drop).map_err(write_error)
+    }
+
+    async fn settle(&mut self) -> Result<(), WriteError> {
+        let now = raw_sql("SET CONSTRAINTS ALL IMMEDIATE");
+        now.execute(&mut self.connection).await.map(drop).map_err(write_error)
+    }
+
     async fn advance(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError> {
         positions::advance(&mut self.connection, &self.quoted_schema, pipeline, moves).await.map_err(write_error)
     }

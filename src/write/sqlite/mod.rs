@@ -107,6 +107,11 @@ impl Session for SqliteSession {
         self.execute("BEGIN IMMEDIATE").await.map_err(write_error)
     }
 
+    async fn begin_trial(&mut self) -> Result<(), WriteError> {
+        self.execute("PRAGMA busy_timeout = 500").await.map_err(write_error)?;
+        self.begin().await
+    }
+
     async fn advance(&mut self, pipeline: &str, moves: &[Move]) -> Result<u64, WriteError> {
         positions::advance(&mut self.connection, pipeline, moves).await
     }

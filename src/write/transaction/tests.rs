@@ -63,6 +63,9 @@ impl Session for Recorder {
     async fn begin(&mut self) -> Result<(), WriteError> {
         unreachable!()
     }
+    async fn begin_trial(&mut self) -> Result<(), WriteError> {
+        unreachable!()
+    }
     async fn advance(&mut self, _: &str, _: &[Move]) -> Result<u64, WriteError> {
         unreachable!()
     }
