@@ -59,6 +59,56 @@ pub fn recovered(pipeline: &str, part: &str) {
     tracing::info!(pipeline, part, "it works again");
 }
 
+/// What a batch asked of a lookup.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LookedUp {
+    /// Rows that found one of the lookup's, and rows that did not.
+    pub matched: u64,
+    pub missing: u64,
+    /// Different keys that were in memory, and that were asked for.
+    pub cached: u64,
+    pub loaded: u64,
+    /// Different keys whose row was too old but used, and whose row could not be had.
+    pub stale: u64,
+    pub unavailable: u64,
+    /// Keys in memory.
+    pub entries: usize,
+}
+
+pub fn looked_up(pipeline: &str, lookup: &str, counts: &LookedUp) {
+    for (outcome, count) in [("matched", counts.matched), ("missing", counts.missing)] {
+        counter!("tidegate_lookup_rows_total", "pipeline" => pipeline.to_owned(), "lookup" => lookup.to_owned(),
+            "outcome" => outcome)
+        .increment(count);
+    }
+    let keys = [
+        ("cached", counts.cached),
+        ("loaded", counts.loaded),
+        ("stale", counts.stale),
+        ("unavailable", counts.unavailable),
+    ];
+    for (outcome, count) in keys {
+        counter!("tidegate_lookup_keys_total", "pipeline" => pipeline.to_owned(), "lookup" => lookup.to_owned(),
+            "outcome" => outcome)
+        .increment(count);
+    }
+    let entries = gauge!("tidegate_lookup_entries", "pipeline" => pipeline.to_owned(), "lookup" => lookup.to_owned());
+    entries.set(counts.entries as f64);
+}
+
+pub fn lookup_reloaded(pipeline: &str, lookup: &str, rows: usize) {
+    tracing::info!(pipeline, lookup, rows, "the lookup's file has changed and was read again");
+}
+
+pub fn lookup_kept(pipeline: &str, lookup: &str, cause: &str) {
+    tracing::warn!(
+        pipeline,
+        lookup,
+        cause,
+        "the lookup's file has changed and is broken: its last good version is used"
+    );
+}
+
 pub fn gap(pipeline: &str, partition: &TopicPartition, from: i64, to: i64, reason: &str) {
     counter!("tidegate_gaps_total", "pipeline" => pipeline.to_owned()).increment(1);
     tracing::error!(pipeline, %partition, from, to, reason, "records were lost before they could be read");

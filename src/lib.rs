@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod kafka;
 pub mod keys;
 pub mod lease;
+pub mod lookup;
 pub mod metrics;
 pub mod offsets;
 pub mod outbox;

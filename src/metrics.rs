@@ -108,6 +108,19 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         Appears::FirstProfile,
         "The highest number since the start, by pipeline and column; of times as tidegate_profile_min.",
     ),
+    (
+        "tidegate_lookup_rows_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Rows that asked a lookup, by pipeline, lookup and outcome: matched, missing.",
+    ),
+    (
+        "tidegate_lookup_keys_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Different keys of each batch, by pipeline, lookup and outcome: cached, loaded (asked of the database), stale (too old but used), unavailable (the database did not answer: null).",
+    ),
+    ("tidegate_lookup_entries", Kind::Gauge, Appears::FirstHappening, "Keys that a lookup keeps in memory."),
     ("tidegate_unknown_fields_total", Kind::Counter, Appears::Always, "Undeclared fields seen, each counted once."),
     (
         "tidegate_isolations_total",

@@ -89,6 +89,11 @@ pub enum ColumnSource {
     Offset,
     /// The record's timestamp.
     Timestamp,
+    /// A column of a lookup's row, which is joined after decoding; without a column: whether there is a row.
+    Lookup {
+        lookup: String,
+        column: Option<String>,
+    },
 }
 
 /// The unit of a number that stands for a time.

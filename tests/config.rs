@@ -11,6 +11,7 @@ mod wrong;
 mod wrong_create;
 mod wrong_follow;
 mod wrong_kafka_sink;
+mod wrong_lookups;
 mod wrong_merge;
 mod wrong_privacy;
 mod wrong_replace;

@@ -101,13 +101,16 @@ impl Scene {
              [[table]]\nname = \"history\"\nmode = \"append\"\n\
              [[table]]\nname = \"first\"\nmode = \"insert-ignore\"\n\
              [[table]]\nname = \"known\"\nmode = \"update\"\n\
-             [[topic]]\nname = \"{derived}\"\nkey = \"id\"\nsql = \"SELECT * FROM input WHERE seq >= 0\"\n",
+             [[lookup]]\nname = \"origins\"\nfile = \"origins.csv\"\nkey = [\"name\"]\n\
+             [[topic]]\nname = \"{derived}\"\nkey = \"id\"\n\
+             sql = \"SELECT input.*, note FROM input LEFT JOIN origins o ON o.name = origin WHERE seq >= 0\"\n",
             kafka::unique("m"),
             services::kafka(),
             self.database.url
         );
         let path = self.folder.path().join("pipeline.toml");
         std::fs::write(&path, text).unwrap();
+        std::fs::write(self.folder.path().join("origins.csv"), "name,note\nshop,a\n").unwrap();
         path
     }
 
@@ -184,6 +187,8 @@ async fn every_documented_metric_is_there_and_the_ledgers_add_up() {
         ("tidegate_events_total", &[], count(|fate| matches!(fate, Fate::Good | Fate::Old))),
         ("tidegate_rebalances_total", &[], 1.0),
         ("tidegate_bytes_total", &[], 20.0 * all),
+        ("tidegate_lookup_rows_total", &["outcome=\"missing\""], 1.0),
+        ("tidegate_lookup_entries", &["lookup=\"origins\""], 1.0),
         ("tidegate_batch_records_sum", &[], all),
         ("tidegate_record_to_commit_seconds_count", &[], all),
         ("tidegate_pipeline_state", &["state=\"running\""], 1.0),

@@ -7,6 +7,7 @@ mod deletes;
 mod errors;
 mod examples;
 mod following;
+mod lookups;
 mod privacy;
 mod replace;
 mod rollups;

@@ -56,7 +56,7 @@ pub fn outputs(
             (Expr::Identifier(ident), None)
                 if !ident.value.starts_with("UNNEST #") && !ident.value.starts_with("_headers[") =>
             {
-                Some(ident.value.clone())
+                Some(resolver.bare(&ident.value))
             }
             _ => None,
         };
@@ -108,10 +108,18 @@ fn items(resolver: &mut Resolver, projection: Vec<SelectItem>) -> Vec<Item> {
                 ));
             }
             star => match resolver.star(&star) {
-                Some(columns) => items.extend(columns.into_iter().map(|name| {
-                    let mut ident = Ident::with_quote('"', name.clone());
-                    ident.span.start = place;
-                    Item { text: name.clone(), name: Some(name), place, expr: Expr::Identifier(ident) }
+                Some(columns) => items.extend(columns.into_iter().map(|(name, parts)| {
+                    let ident = |part| {
+                        let mut ident = Ident::with_quote('"', part);
+                        ident.span.start = place;
+                        ident
+                    };
+                    let mut parts: Vec<Ident> = parts.into_iter().map(ident).collect();
+                    let expr = match parts.len() {
+                        1 => Expr::Identifier(parts.remove(0)),
+                        _ => Expr::CompoundIdentifier(parts),
+                    };
+                    Item { text: name.clone(), name: Some(name), place, expr }
                 })),
                 None => resolver.problems.push(at(place, "a * of an expression", "name the columns")),
             },

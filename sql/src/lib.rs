@@ -7,6 +7,7 @@
 //! parse.rs      text -> the one SELECT that is allowed; every other clause and statement is refused by name
 //! resolve.rs    names -> columns, functions, UNNESTs; what no expression may hold is refused
 //! rewrite.rs    headers, JSON's operators, UNNEST -> columns and calls
+//! join.rs       JOIN: lookups, and the expressions that give their keys
 //! grouped.rs    GROUP BY: which outputs are keys, which are aggregates
 //! typed.rs      syntax -> typed expressions, by the engine; the smallest part that it refuses is the mistake
 //! types.rs      SQL's type names -> columns' types
@@ -18,6 +19,7 @@
 
 mod functions;
 mod grouped;
+mod join;
 mod near;
 mod parse;
 mod resolve;
@@ -105,6 +107,17 @@ pub struct MergedColumn {
     pub by: Option<String>,
 }
 
+/// A table that records are joined with, one row at most for each key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// What stands after JOIN.
+    pub name: String,
+    /// Names of `columns`.
+    pub key: Vec<String>,
+    /// What there is, each with its type.
+    pub columns: Vec<FieldRef>,
+}
+
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -118,6 +131,8 @@ pub struct Request<'a> {
     pub pseudo: &'a [FieldRef],
     /// Names beside `input` that may stand after FROM.
     pub topics: &'a [String],
+    /// What may stand after JOIN.
+    pub lookups: &'a [Lookup],
     /// `Some`: a merging table's columns that are not key.
     pub merged: Option<&'a [MergedColumn]>,
     /// Functions beside the engine's, and instead of them where they have the same name.
@@ -127,11 +142,13 @@ pub struct Request<'a> {
 /// A statement with every name resolved and every type known.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    /// The columns of `Request::columns` and `pseudo`, of the named headers and of the UNNESTs.
+    /// The columns of `Request::columns` and `pseudo`, of the named headers, of the lookups and of the UNNESTs.
     pub schema: DFSchemaRef,
     /// Only this topic's records are meant.
     pub topic: Option<String>,
-    /// WHERE.
+    /// In the order of the statement: the keys of each may name columns of those before it.
+    pub joins: Vec<Join>,
+    /// WHERE, and that the rows of each JOIN that is no LEFT JOIN were found.
     pub filter: Option<Expr>,
     /// Lists; the elements of the n-th are the column [`unnested`]`(n)` of `outputs`.
     pub unnests: Vec<Expr>,
@@ -141,6 +158,17 @@ pub struct Statement {
     pub grouped: bool,
     /// The headers that `_headers['x']` names; each is the column [`header`]`(x)`.
     pub headers: Vec<String>,
+}
+
+/// A lookup that is joined.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// Index into `Request::lookups`.
+    pub lookup: usize,
+    /// Equal for equal lookups by equal keys, in all statements: its columns are called [`joined`]`(id, column)`.
+    pub id: String,
+    /// One per column of the lookup's key, in that order.
+    pub keys: Vec<Output>,
 }
 
 /// One column of the result.
@@ -165,6 +193,16 @@ pub struct Output {
 /// The name of the column that holds a header.
 pub fn header(name: &str) -> String {
     format!("_headers['{name}']")
+}
+
+/// The name of a lookup's column; `id` is [`Join::id`].
+pub fn joined(id: &str, column: &str) -> String {
+    format!("{id}.{column}")
+}
+
+/// The name of the column that says whether a lookup's row was found.
+pub fn found(id: &str) -> String {
+    format!("{id} IS FOUND")
 }
 
 /// The name of the column that holds the elements of the n-th UNNEST.

@@ -9,6 +9,7 @@ use datafusion_sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use crate::join::{self, ParsedJoin};
 use crate::near;
 use crate::{Problem, Problems, Request};
 
@@ -21,6 +22,7 @@ pub struct Parsed {
     pub relation: String,
     /// Index into `Request::topics`.
     pub topic: Option<usize>,
+    pub joins: Vec<ParsedJoin>,
     pub filter: Option<Expr>,
     pub group_by: Vec<Expr>,
     /// Where SELECT stands.
@@ -28,11 +30,11 @@ pub struct Parsed {
 }
 
 /// What stands where, for clauses whose syntax tree keeps no place.
-struct Words(Vec<TokenWithSpan>);
+pub struct Words(Vec<TokenWithSpan>);
 
 impl Words {
     /// The first place of an unquoted word.
-    fn find(&self, word: &str) -> Location {
+    pub fn find(&self, word: &str) -> Location {
         let is_word = |token: &Token| match token {
             Token::Word(found) => found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word),
             other => other.to_string() == word,
@@ -204,7 +206,7 @@ pub fn name_of(name: &ObjectName) -> String {
 }
 
 /// Why what needs more than one record cannot be.
-const BATCHES: &str = "a pipeline answers record by record, so that no result depends on how records are cut into \
+pub const BATCHES: &str = "a pipeline answers record by record, so that no result depends on how records are cut into \
                        batches";
 
 fn query_of(
@@ -333,8 +335,8 @@ fn select_of(
             Vec::new()
         }
     };
-    let (relation, topic) = relation_of(request, from, start, words, problems);
-    Some(Parsed { names, projection, relation, topic, filter: selection, group_by, start })
+    let (relation, topic, joins) = relation_of(request, from, start, words, problems);
+    Some(Parsed { names, projection, relation, topic, joins, filter: selection, group_by, start })
 }
 
 /// What FROM names.
@@ -344,22 +346,20 @@ fn relation_of(
     start: Location,
     words: &Words,
     problems: &mut Problems,
-) -> (String, Option<usize>) {
-    let input = || ("input".to_owned(), None);
-    if from.len() > 1 || from.iter().any(|table| !table.joins.is_empty()) {
-        let place = if from.iter().any(|table| !table.joins.is_empty()) {
-            words.find("JOIN")
-        } else {
-            from[1].relation.span().start
-        };
-        let cure = "records meet only in the database: join there, in a view over the tables";
-        problems.push(at(place, format!("a join: {BATCHES}"), cure));
+) -> (String, Option<usize>, Vec<ParsedJoin>) {
+    let input = || ("input".to_owned(), None, Vec::new());
+    if let Some(second) = from.get(1) {
+        let cure =
+            "records meet only in the database: join there, in a view over the tables; a [[lookup]] stands after JOIN";
+        problems.push(at(second.relation.span().start, format!("a join: {BATCHES}"), cure));
     }
     if from.is_empty() {
         problems.push(at(start, "SELECT without FROM", "write FROM input"));
         return input();
     }
-    match from.swap_remove(0).relation {
+    let TableWithJoins { relation, joins } = from.swap_remove(0);
+    let joins = join::parse(request, joins, words, problems);
+    match relation {
         TableFactor::Table { name, alias, args: None, sample: None, .. } => {
             let written = name_of(&name);
             let known = ["input"].into_iter().chain(request.topics.iter().map(String::as_str));
@@ -371,7 +371,7 @@ fn relation_of(
                     return input();
                 }
             };
-            (alias.map_or(written, |TableAlias { name, .. }| name.value), topic)
+            (alias.map_or(written, |TableAlias { name, .. }| name.value), topic, joins)
         }
         TableFactor::Derived { subquery, .. } => {
             let place = words.find("(");

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use arrow_schema::FieldRef;
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query,
     SelectItem, SelectItemQualifiedWildcardKind, Spanned, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
@@ -10,6 +11,7 @@ use datafusion_sql::sqlparser::tokenizer::{Location, Span};
 
 use crate::functions::{self, Catalog};
 use crate::grouped;
+use crate::join::{ResolvedJoin, Scope};
 use crate::near;
 use crate::parse::{Parsed, at, name_of};
 use crate::rewrite::{call, resolved};
@@ -19,6 +21,9 @@ use crate::{Aggregate, KIND, NUMERIC, Problems, Request, UUID, header};
 pub struct Resolved {
     pub catalog: Catalog,
     pub topic: Option<String>,
+    pub joins: Vec<ResolvedJoin>,
+    /// The lookups' columns.
+    pub joined: Vec<FieldRef>,
     pub filter: Option<Expr>,
     pub unnests: Vec<Expr>,
     pub outputs: Vec<ResolvedOutput>,
@@ -39,6 +44,7 @@ pub struct ResolvedOutput {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Clause {
     Select,
+    On,
     Filter,
     GroupBy,
     /// Inside an aggregate.
@@ -51,31 +57,41 @@ pub struct Resolver<'a> {
     pub problems: &'a mut Problems,
     catalog: Catalog,
     pub relation: String,
+    /// Only this topic's records are meant.
+    pub topic: Option<&'a str>,
     pub headers: Vec<String>,
+    /// The lookups that names can mean.
+    pub scopes: Vec<Scope>,
+    /// Their columns.
+    pub joined: Vec<FieldRef>,
     pub unnests: Vec<Expr>,
     pub clause: Clause,
     /// UNNESTs around the current expression.
     pub depth: usize,
 }
 
-pub fn resolve(request: &Request, parsed: Parsed, problems: &mut Problems) -> Option<Resolved> {
+pub fn resolve(request: &Request<'_>, parsed: Parsed, problems: &mut Problems) -> Option<Resolved> {
     let mut resolver = Resolver {
         request,
         problems,
         catalog: Catalog::new(request.functions),
         relation: parsed.relation,
+        topic: parsed.topic.map(|index| request.topics[index].as_str()),
         headers: Vec::new(),
+        scopes: Vec::new(),
+        joined: Vec::new(),
         unnests: Vec::new(),
         clause: Clause::Select,
         depth: 0,
     };
+    let joins = parsed.joins.into_iter().filter_map(|join| resolver.join(join)).collect();
     let filter = parsed.filter.and_then(|filter| resolver.expression(filter, Clause::Filter));
     let (outputs, grouped) =
         grouped::outputs(&mut resolver, parsed.projection, parsed.group_by, parsed.names.as_deref());
-    let Resolver { catalog, headers, unnests, .. } = resolver;
+    let Resolver { catalog, headers, joined, unnests, .. } = resolver;
     check_names(request, parsed.names.as_deref(), &outputs, parsed.start, problems);
     let topic = parsed.topic.map(|index| request.topics[index].clone());
-    Some(Resolved { catalog, topic, filter, unnests, outputs, grouped, headers })
+    Some(Resolved { catalog, topic, joins, joined, filter, unnests, outputs, grouped, headers })
 }
 
 fn check_names(
@@ -133,12 +149,14 @@ impl Resolver<'_> {
         }
     }
 
-    /// What the columns of a `*` are.
-    pub fn star(&mut self, item: &SelectItem) -> Option<Vec<String>> {
+    /// What the columns of a `*` are: results' names, and the parts of the names of their columns.
+    pub fn star(&mut self, item: &SelectItem) -> Option<Vec<(String, Vec<String>)>> {
+        let mut table = None;
         let options = match item {
             SelectItem::Wildcard(options) => options,
             SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
-                if name_of(name) != self.relation {
+                table = Some(name_of(name));
+                if name_of(name) != self.relation && !self.is_lookup(&name_of(name)) {
                     let message = format!("there is no table {}", name_of(name));
                     self.problems.push(at(name.span().start, message, format!("write {}.*", self.relation)));
                 }
@@ -165,10 +183,15 @@ impl Resolver<'_> {
             let message = "a * with more to it";
             self.problems.push(at(wildcard_token.0.span.start, message, "name the columns"));
         }
-        Some(self.request.columns.iter().map(|field| field.name().clone()).collect())
+        let is_input = table.as_ref().is_none_or(|table| *table == self.relation);
+        let input = self.request.columns.iter().filter(|_| is_input).map(|field| field.name());
+        // Beside lookups a name alone can mean several columns.
+        let table_of_input = (!self.scopes.is_empty()).then(|| self.relation.clone());
+        let input = input.map(|name| (name.clone(), table_of_input.iter().chain([name]).cloned().collect()));
+        Some(input.chain(self.stars(table.as_deref())).collect())
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.request.columns.iter().chain(self.request.pseudo).map(|field| field.name().as_str())
     }
 
@@ -178,6 +201,15 @@ impl Resolver<'_> {
         if self.headers.iter().any(|known| header(known) == *name) {
             return Some(name.clone());
         }
+        if let Some(found) = self.joined_column(ident) {
+            return found;
+        }
+        self.input_column(ident)
+    }
+
+    /// The input's column that a name means.
+    fn input_column(&mut self, ident: &Ident) -> Option<String> {
+        let name = &ident.value;
         let problem = match near::find(name, self.names()) {
             Ok(Some(index)) => return self.names().nth(index).map(str::to_owned),
             Ok(None) if name.eq_ignore_ascii_case("_headers") => {
@@ -208,8 +240,13 @@ impl Resolver<'_> {
 
     pub fn qualified(&mut self, parts: &[Ident]) -> Option<String> {
         match parts {
-            [table, column] if table.value == self.relation => self.column(column),
+            [table, column] if table.value == self.relation => self.input_column(column),
             [first, rest @ ..] => {
+                if let [column] = rest
+                    && let Some(found) = self.of_lookup(first, column)
+                {
+                    return found;
+                }
                 let field = rest.last().map_or("field", |ident| ident.value.as_str());
                 let is_column = near::find(&first.value, self.names()).is_ok_and(|found| found.is_some());
                 let (message, cure) = if is_column {
@@ -232,7 +269,7 @@ impl Resolver<'_> {
 
     /// A column inside an expression: some types first become what can be computed with.
     pub fn operand(&mut self, name: String, span: Span) -> Option<Expr> {
-        let mut fields = self.request.columns.iter().chain(self.request.pseudo);
+        let mut fields = self.request.columns.iter().chain(self.request.pseudo).chain(&self.joined);
         let kind = fields.find(|field| *field.name() == name).and_then(|field| field.metadata().get(KIND));
         match kind.map(String::as_str) {
             Some(UUID) => Some(call("uuid_text", vec![resolved(name, span)], span)),
@@ -297,6 +334,7 @@ impl Resolver<'_> {
             _ if self.request.merged.is_none() => {
                 (format!("{name} needs more than one record"), "set mode = \"merge\" with `merge` and a key".to_owned())
             }
+            Clause::On => (format!("{name} in ON"), "join by what each record holds".to_owned()),
             Clause::Filter => {
                 (format!("{name} in WHERE"), "WHERE judges single records; judge totals in a view".to_owned())
             }

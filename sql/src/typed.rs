@@ -7,20 +7,21 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, FieldRef};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
+use datafusion_common::{Column, DFSchema, DataFusionError, Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, and};
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Expr as Syntax, Visit, Visitor};
 use datafusion_sql::sqlparser::tokenizer::Location;
 
 use crate::functions::Catalog;
+use crate::join::{self, ResolvedJoin};
 use crate::parse::at;
-use crate::resolve::{Resolved, arguments, place_of};
+use crate::resolve::{Resolved, ResolvedOutput, arguments, place_of};
 use crate::types::{Types, name_of};
-use crate::{Aggregate, Output, Problems, Request, Statement, header, unnested};
+use crate::{Aggregate, Join, Output, Problems, Request, Statement, header, unnested};
 
 /// What the engine asks about the world.
 struct Context {
@@ -89,12 +90,15 @@ struct Typer<'a> {
 }
 
 pub fn typed(request: &Request, resolved: Resolved, problems: &mut Problems) -> Option<Statement> {
-    let Resolved { catalog, topic, filter, unnests, outputs, grouped, headers } = resolved;
+    let Resolved { catalog, topic, joins, joined, filter, unnests, outputs, grouped, headers } = resolved;
     let mut options = ConfigOptions::default();
     options.execution.time_zone = Some("UTC".to_owned());
     let context = Context { catalog, options, planners: planners() };
     let mut fields: Vec<FieldRef> = request.columns.iter().chain(request.pseudo).cloned().collect();
     fields.extend(headers.iter().map(|name| Arc::new(Field::new(header(name), DataType::Utf8, true))));
+    fields.extend(joined);
+    let conditions: Vec<String> = join::conditions(&joins).collect();
+    fields.extend(conditions.iter().map(|name| Arc::new(Field::new(name, DataType::Boolean, true))));
     let mut typer = Typer { context: &context, schema: schema_of(&fields) };
 
     let around = Location::new(1, 1);
@@ -107,6 +111,13 @@ pub fn typed(request: &Request, resolved: Resolved, problems: &mut Problems) -> 
         }
         Some(expr)
     });
+    let conditions = conditions.into_iter().map(|name| Expr::Column(Column::new_unqualified(name)));
+    let filter = conditions.chain(filter).reduce(and);
+    let mut keyed = Vec::with_capacity(joins.len());
+    for ResolvedJoin { lookup, id, keys, .. } in joins {
+        let keys: Option<Vec<Output>> = keys.into_iter().map(|key| output(&typer, key, problems)).collect();
+        keyed.push(Join { lookup, id, keys: keys? });
+    }
     let mut lists = Vec::with_capacity(unnests.len());
     for (index, list) in unnests.iter().enumerate() {
         let (expr, field) = typer.expression(list, place_of(list, around), problems)?;
@@ -121,19 +132,18 @@ pub fn typed(request: &Request, resolved: Resolved, problems: &mut Problems) -> 
         lists.push(expr);
     }
     typer.schema = schema_of(&fields);
-    let outputs: Vec<Option<Output>> = outputs
-        .into_iter()
-        .map(|output| {
-            let (expr, field) = typer.expression(&output.expr, output.place, problems)?;
-            check_type(&output.name, output.aggregate, field.data_type(), output.place, problems);
-            let place = at(output.place, "", "");
-            let crate::resolve::ResolvedOutput { name, aggregate, text, .. } = output;
-            Some(Output { name, text, expr, field, aggregate, line: place.line, column: place.column })
-        })
-        .collect();
+    let outputs: Vec<Option<Output>> = outputs.into_iter().map(|one| output(&typer, one, problems)).collect();
     let schema = Arc::new(typer.schema);
     let outputs = outputs.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Statement { schema, topic, filter, unnests: lists, outputs, grouped, headers })
+    Some(Statement { schema, topic, joins: keyed, filter, unnests: lists, outputs, grouped, headers })
+}
+
+fn output(typer: &Typer, output: ResolvedOutput, problems: &mut Problems) -> Option<Output> {
+    let ResolvedOutput { name, aggregate, text, place, expr } = output;
+    let (expr, field) = typer.expression(&expr, place, problems)?;
+    check_type(&name, aggregate, field.data_type(), place, problems);
+    let place = at(place, "", "");
+    Some(Output { name, text, expr, field, aggregate, line: place.line, column: place.column })
 }
 
 fn planners() -> Vec<Arc<dyn ExprPlanner>> {

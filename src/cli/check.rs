@@ -47,9 +47,12 @@ impl Check {
 
     fn once(&self, context: &Context) -> Result<u8, Stop> {
         config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
-        let pipelines = config::load_pipelines(&self.files, &context.environment)?;
-        let queries = Problems::of(pipelines.iter().map(Queries::plan))?;
+        let mut pipelines = config::load_pipelines(&self.files, &context.environment)?;
         let runtime = runtime()?;
+        for pipeline in &mut pipelines {
+            super::complete(&runtime, pipeline)?;
+        }
+        let queries = Problems::of(pipelines.iter().map(Queries::plan))?;
         let look = |(pipeline, queries)| runtime.block_on(look(pipeline, queries));
         let findings: Vec<Findings> = pipelines.iter().zip(&queries).map(look).collect();
         runtime.shutdown_background();
@@ -93,6 +96,7 @@ async fn look(pipeline: &Pipeline, queries: &Queries) -> Findings {
         Err(error) => findings.problems.push(error.message),
     }
     look_at_derived_topics(pipeline, &mut findings).await;
+    findings.problems.extend(crate::pipeline::broken_files(pipeline));
     match &pipeline.sink {
         Target::Database(sink) => look_at_database(pipeline, sink, queries, &mut findings).await,
         Target::Kafka(_) => findings.problems.extend(queries.compile_alone(pipeline).err().unwrap_or_default()),

@@ -46,8 +46,9 @@ impl Explain {
     }
 
     fn once(&self, context: &Context) -> Result<u8, Stop> {
-        let pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
+        let mut pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
         let runtime = runtime()?;
+        pipelines.iter_mut().try_for_each(|pipeline| super::complete(&runtime, pipeline))?;
         let reports: Result<Vec<Report>, Stop> =
             pipelines.iter().map(|pipeline| runtime.block_on(report(pipeline))).collect();
         runtime.shutdown_background();

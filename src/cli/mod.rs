@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Environment, Problems};
+use crate::config::{Environment, Pipeline, Problems};
 
 /// Kafka topics into SQL tables, exactly once.
 #[derive(Debug, Parser)]
@@ -108,6 +108,18 @@ impl From<Problems> for Stop {
     fn from(problems: Problems) -> Self {
         Self::new(CONFIGURATION_WRONG, problems.to_string())
     }
+}
+
+/// The columns of lookups that only the database knows.
+fn complete(runtime: &tokio::runtime::Runtime, pipeline: &mut Pipeline) -> Result<(), Stop> {
+    let completed = runtime.block_on(crate::pipeline::complete(pipeline)).map_err(|error| {
+        let message = format!(
+            "{}: a [[lookup]] without `columns` has those of its table, and the database cannot be asked: {error}",
+            pipeline.name
+        );
+        Stop::new(CONFIGURATION_WRONG, message)
+    })?;
+    Ok(completed?)
 }
 
 /// A runtime for the commands that talk to databases.

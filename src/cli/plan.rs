@@ -100,10 +100,11 @@ impl Plan {
     }
 
     fn once(&self, context: &Context) -> Result<u8, Stop> {
-        let pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
+        let mut pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
         let runtime = runtime()?;
         let mut plans = Vec::with_capacity(pipelines.len());
-        for pipeline in &pipelines {
+        for pipeline in &mut pipelines {
+            super::complete(&runtime, pipeline)?;
             let queries = Queries::plan(pipeline)?;
             plans.push(runtime.block_on(planned(pipeline, &queries)));
         }

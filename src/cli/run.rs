@@ -51,7 +51,9 @@ impl Run {
         let daemon = config::load_daemon(context.daemon_file.as_deref(), &context.environment)?;
         let (pipelines, warnings) = config::load_pipelines_with_warnings(&self.files, &context.environment)?;
         // All mistakes of all statements, before anything is connected.
-        Problems::of(pipelines.iter().map(Queries::plan))?;
+        // What needs the columns of a lookup's table is planned when the database has been asked for them.
+        let complete = |pipeline: &&Pipeline| pipeline.lookups.iter().all(|lookup| lookup.columns.is_some());
+        Problems::of(pipelines.iter().filter(complete).map(Queries::plan))?;
         if pipelines.iter().any(|pipeline| pipeline.privacy.is_some() || pipeline.keys.ids().next().is_some()) {
             no_core_dumps();
         }

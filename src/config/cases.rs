@@ -20,6 +20,17 @@ pub struct Case {
     /// What is expected of topics, each once; a topic that is not named may get anything.
     pub topics: Vec<ExpectedTopic>,
     pub dead_letters: Vec<ExpectedRow>,
+    /// The rows of lookups, in the place of their tables and files.
+    pub lookups: Vec<CaseLookup>,
+}
+
+/// What a lookup holds in a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseLookup {
+    /// Index into [`Pipeline::lookups`](super::Pipeline).
+    pub lookup: usize,
+    /// Per row its columns with their texts.
+    pub rows: Vec<Vec<(String, String)>>,
 }
 
 /// A record of a case.
@@ -93,9 +104,12 @@ pub struct RawCase {
     /// `_op = "tombstone"` where it is one (docs/testing.md).
     #[schemars(extend("examples" = [{ "orders": [{ "order_id": 7, "total": "18000.00", "_null": ["city"] }], "topic:orders.large": [{ "_key": "7", "order_id": 7 }], "dead_letters": [] }]))]
     pub expect: Setting<Expect>,
+    /// The rows of lookups, by their names: a case asks no database. Without it a lookup of a file has the file's rows.
+    #[schemars(extend("examples" = [{ "customers": [{ "id": 1, "name": "Ada" }] }]))]
+    pub lookup: Setting<Expect>,
 }
 
-section!(RawCase = "test" { name, input, expect } later {});
+section!(RawCase = "test" { name, input, expect, lookup } later {});
 
 /// A record of a case.
 #[derive(Debug, Default, JsonSchema)]

@@ -187,7 +187,8 @@ fn is_section(segments: &[&str]) -> bool {
 /// The nearest variable that sets something.
 fn near(name: &str) -> Option<String> {
     let names = SECTIONS.iter().filter(|(section, _)| {
-        !["", "tidegate.toml", "source.columns", "check", "topic", "keys.<id>", "test", "test.input"].contains(section)
+        !["", "tidegate.toml", "source.columns", "check", "topic", "lookup", "keys.<id>", "test", "test.input"]
+            .contains(section)
     });
     let all: Vec<String> = names
         .flat_map(|(section, keys)| {

@@ -13,6 +13,7 @@ mod interpolate;
 mod kafka;
 mod layer;
 mod load;
+mod lookup;
 mod merge;
 mod node;
 mod parse;
@@ -42,9 +43,11 @@ use crate::privacy::Privacy;
 use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
-pub use cases::{Case, CaseRecord, ExpectedCell, ExpectedEvent, ExpectedRow, ExpectedTable, ExpectedTopic};
+pub use cases::{Case, CaseLookup, CaseRecord, ExpectedCell, ExpectedEvent, ExpectedRow, ExpectedTable, ExpectedTopic};
+pub use check::is_key_type;
 pub use environment::Environment;
 pub use load::{load_daemon, load_pipelines, load_pipelines_with_warnings};
+pub use lookup::{Lookup, LookupColumn, LookupFrom, OnUnavailable};
 pub use problem::{Place, Problem, Problems, Rule, nearest};
 pub use rules::{Check, CheckAction};
 
@@ -82,6 +85,8 @@ pub struct Pipeline {
     pub tables: Vec<Table>,
     /// In the order written: the first that a record violates decides.
     pub checks: Vec<Check>,
+    /// What `sql` may join the records with.
+    pub lookups: Vec<Lookup>,
     /// Where derived events go.
     pub topics: Vec<Topic>,
     pub errors: Errors,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use super::cases::{RawCase, RawCaseRecord};
 use super::columns::{Columns, RawColumn};
 use super::kafka::Properties;
+use super::lookup::RawLookup;
 use super::merge::MergeColumns;
 use super::node::Node;
 use super::private::{NamedKeys, RawKey, RawPrivacy};
@@ -40,6 +41,8 @@ pub struct RawPipeline {
     pub table: Setting<Vec<Given<RawTable>>>,
     /// Conditions that every record has to meet, each as its own `[[check]]` (docs/checks.md).
     pub check: Setting<Vec<Given<RawCheck>>>,
+    /// Tables and files that `sql` joins, each as its own `[[lookup]]` (docs/lookups.md).
+    pub lookup: Setting<Vec<Given<RawLookup>>>,
     /// Topics that derived events go to, each as its own `[[topic]]`. They are delivered before the transaction of the
     /// tables commits. See docs/topics.md.
     pub topic: Setting<Vec<Given<RawTopic>>>,
@@ -55,8 +58,7 @@ pub struct RawPipeline {
     pub test: Setting<Vec<Given<RawCase>>>,
 }
 
-section!(RawPipeline = "" { name, source, sink, table, check, topic, errors, keys, privacy, profile, test } later {
-    "lookup" => "remove it; join in the database, by a view over the table",
+section!(RawPipeline = "" { name, source, sink, table, check, lookup, topic, errors, keys, privacy, profile, test } later {
 });
 
 /// Where the records come from.
@@ -371,6 +373,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawBatch::NAME, RawBatch::KEYS),
     (RawTable::NAME, RawTable::KEYS),
     (RawCheck::NAME, RawCheck::KEYS),
+    (RawLookup::NAME, RawLookup::KEYS),
     (RawTopic::NAME, RawTopic::KEYS),
     (RawErrors::NAME, RawErrors::KEYS),
     (RawKey::NAME, RawKey::KEYS),

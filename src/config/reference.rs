@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::cases::{RawCase, RawCaseRecord};
 use super::columns::RawColumn;
+use super::lookup::RawLookup;
 use super::private::{RawKey, RawPrivacy};
 use super::profile::RawProfile;
 use super::raw::{
@@ -56,6 +57,7 @@ pub fn reference() -> String {
     section::<RawBatch>(&mut page, "### `[sink.batch]`", &pipeline, definition(&pipeline, "Batch"));
     section::<RawTable>(&mut page, "### `[[table]]`", &pipeline, definition(&pipeline, "Table"));
     section::<RawCheck>(&mut page, "### `[[check]]`", &pipeline, definition(&pipeline, "Check"));
+    section::<RawLookup>(&mut page, "### `[[lookup]]`", &pipeline, definition(&pipeline, "Lookup"));
     section::<RawTopic>(&mut page, "### `[[topic]]`", &pipeline, definition(&pipeline, "Topic"));
     section::<RawErrors>(&mut page, "### `[errors]`", &pipeline, definition(&pipeline, "Errors"));
     section::<RawKey>(&mut page, "### `[keys.<id>]`", &pipeline, definition(&pipeline, "Key"));

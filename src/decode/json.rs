@@ -64,7 +64,7 @@ impl JsonDecoder {
         for (index, column) in schema.columns.iter().enumerate() {
             match &column.source {
                 ColumnSource::Value(path) => values.add(path, index),
-                ColumnSource::Key(_) => {}
+                ColumnSource::Key(_) | ColumnSource::Lookup { .. } => {}
                 source => others.push(Other { column: index, source: source.clone(), key: column.key }),
             }
             if let Some(text) = &column.default {
@@ -138,7 +138,7 @@ impl JsonDecoder {
                 ColumnSource::Partition => Some(i64::from(record.partition())),
                 ColumnSource::Offset => Some(record.offset()),
                 ColumnSource::Timestamp => record.timestamp(),
-                ColumnSource::Value(_) | ColumnSource::Key(_) => None,
+                ColumnSource::Value(_) | ColumnSource::Key(_) | ColumnSource::Lookup { .. } => None,
             };
             if let Some(number) = number {
                 self.number.clear();

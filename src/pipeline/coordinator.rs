@@ -24,6 +24,8 @@ use crate::write::{self, Prepared};
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
+use super::lookup_tables;
+use super::lookups::{self, Lookups};
 use super::outlet::{self, Outlet};
 use super::ownership::{self, Held};
 use super::queries::Queries;
@@ -70,6 +72,11 @@ pub struct Setting {
 pub async fn run(setting: Setting) -> Result<bool, Failure> {
     let (event_sender, events) = mpsc::unbounded_channel();
     let options = ConsumerOptions { pipeline: setting.pipeline.name.clone(), prefetch_bytes: PREFETCH_BYTES };
+    let status = setting.status.clone();
+    let Some(setting) = completed(setting).await? else {
+        status.enter(State::Stopped);
+        return Ok(true);
+    };
     let queries = Queries::plan(&setting.pipeline).map_err(|problems| Failure::Configuration(problems.to_string()))?;
     let consumer = Consumer::start(&setting.pipeline.source, options, event_sender).map_err(Failure::Fatal)?;
     events::unassigned(&setting.pipeline.name, &[]);
@@ -83,7 +90,7 @@ struct Coordinator {
     consumer: Consumer,
     lanes: Vec<Lane>,
     max_lanes: usize,
-    prepared: Option<(Prepared, Arc<Stages>)>,
+    prepared: Option<(Prepared, Arc<Stages>, Arc<Lookups>)>,
     is_prepared: watch::Sender<bool>,
     ending: watch::Sender<bool>,
     wanted: Arc<Wanted>,
@@ -200,16 +207,27 @@ impl Coordinator {
     fn begin(&mut self, prepared: Prepared) -> Result<(), String> {
         let stages = self.queries.compile(&self.setting.pipeline, &prepared);
         let stages = stages.map_err(|problems| problems.join("; "))?;
+        let lookups = self.lookups(&stages).map_err(|problems| problems.join("; "))?;
         for warning in &prepared.warnings {
             events::warning(self.name(), warning);
         }
-        self.prepared = Some((prepared, Arc::new(stages)));
+        self.prepared = Some((prepared, Arc::new(stages), Arc::new(lookups)));
         if self.setting.status.clear(super::PART) {
             events::recovered(self.name(), super::PART);
         }
         self.setting.status.enter(State::Running);
         self.is_prepared.send_replace(true);
         Ok(())
+    }
+
+    /// What is looked up, with a connection of its own.
+    fn lookups(&self, stages: &Stages) -> Result<Lookups, Vec<String>> {
+        let (pipeline, used) = (&self.setting.pipeline, &stages.looked_up);
+        let reader = match &self.outlet {
+            Outlet::Database(destination) => Some(destination.lookups(lookups::tables(pipeline, used))),
+            Outlet::Kafka(_) => None,
+        };
+        Lookups::open(pipeline, used, self.setting.status.clone(), reader)
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), Failure> {
@@ -307,13 +325,14 @@ impl Coordinator {
         match least {
             Some(lane) if load[lane] == 0 || self.lanes.len() >= self.max_lanes => lane,
             _ => {
-                let (prepared, stages) =
+                let (prepared, stages, lookups) =
                     self.prepared.clone().expect("nothing is granted before the database is prepared");
                 let writer = self.outlet.writer(&self.setting.pipeline, &prepared, self.lanes.len());
                 let context = LaneContext {
                     pipeline: self.setting.pipeline.clone(),
                     prepared,
                     stages,
+                    lookups,
                     shapes: self.queries.shapes(),
                     status: self.setting.status.clone(),
                     reports: self.report_sender.clone(),
@@ -476,6 +495,39 @@ async fn next_reclaim(reclaims: &[(Instant, TopicPartition)]) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// The columns of lookups that only the database knows, however long that takes. `None`: stopped meanwhile.
+async fn completed(mut setting: Setting) -> Result<Option<Setting>, Failure> {
+    const PART: &str = "database";
+    if !lookup_tables::is_incomplete(&setting.pipeline) {
+        return Ok(Some(setting));
+    }
+    let mut pipeline = Pipeline::clone(&setting.pipeline);
+    let mut backoff = Backoff::new();
+    let mut stop = setting.stop.clone();
+    loop {
+        let error = tokio::select! {
+            () = turned_true(&mut stop) => return Ok(None),
+            completed = lookup_tables::complete(&mut pipeline) => match completed {
+                Ok(Ok(())) => break,
+                Ok(Err(problems)) => return Err(Failure::Configuration(problems.to_string())),
+                Err(error) => error,
+            },
+        };
+        if error.disposition == Disposition::Block {
+            return Err(Failure::Configuration(error.to_string()));
+        }
+        setting.status.report(PART, error.disposition, error.to_string());
+        events::retry(setting.status.name(), "prepare", &error, backoff.attempts());
+        tokio::select! {
+            () = turned_true(&mut stop) => return Ok(None),
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+        }
+    }
+    setting.status.clear(PART);
+    setting.pipeline = Arc::new(pipeline);
+    Ok(Some(setting))
 }
 
 /// Prepares the database, however long that takes. The first answer decides whether the configuration is wrong: later

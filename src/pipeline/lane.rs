@@ -18,6 +18,7 @@ use crate::records::Records;
 use crate::status::Status;
 use crate::write::Prepared;
 
+use super::lookups::Lookups;
 use super::outlet::LaneWriter;
 use super::stages::{Shaped, Stages};
 use super::store::Store;
@@ -41,6 +42,7 @@ pub struct LaneContext {
     pub pipeline: Arc<Pipeline>,
     pub prepared: Prepared,
     pub stages: Arc<Stages>,
+    pub lookups: Arc<Lookups>,
     /// How the rows of each `[[topic]]` become events.
     pub shapes: Arc<[EventShape]>,
     pub status: Arc<Status>,
@@ -115,7 +117,7 @@ async fn collect(
             delivery = inbox.take(not_before) => match delivery {
                 Some(Delivery { records, reservation }) => {
                     not_before = Instant::now() + linger;
-                    let shaped = context.stages.run(&mut *decoder, &records, &BTreeSet::new());
+                    let shaped = context.stages.run(&mut *decoder, &records, &BTreeSet::new(), &context.lookups).await;
                     place.send(Item::Batch(Work { records, shaped, _reservation: reservation }));
                 }
                 None => break,

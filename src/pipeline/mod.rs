@@ -1,7 +1,7 @@
 //! The pipelines of a process: wiring, lanes, back-pressure, supervision. Alone knows the order of the stages.
 //!
 //! ```text
-//! consume --Inbox--> lane: decode -> transform -> write --Durable--> commit
+//! consume --Inbox--> lane: decode -> (look up) -> transform -> write --Durable--> commit
 //!    ^                                                                   |
 //!    +---------------------- the group's offsets -----------------------+
 //! ```
@@ -14,7 +14,11 @@ mod flights;
 mod follow;
 mod followed_events;
 mod identity;
+mod joins;
 mod lane;
+mod lookup_rows;
+mod lookup_tables;
+mod lookups;
 mod outlet;
 mod ownership;
 pub mod positions;
@@ -44,6 +48,8 @@ use crate::status::{State, Status};
 use coordinator::{Failure, Setting};
 
 pub use explain::{ExplainedStages, ExplainedStatement};
+pub use lookup_rows::broken_files;
+pub use lookup_tables::complete;
 pub use queries::Queries;
 pub use rehearsal::{Rehearsal, Rehearsed, RehearsedColumn, RehearsedEvents};
 pub use steps::Step;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{Deletes, Filtered, MergeColumn, Mode, Pipeline, Problem, Problems, Rule, Sql, Table, Topic};
 use crate::produce::EventShape;
 use crate::profile::Profiler;
-use crate::rows::{InputColumn, InputSchema, OutputColumn};
+use crate::rows::{ColumnSource, InputColumn, InputSchema, OutputColumn};
 use crate::transform::{self, Plan, PlanStep, Query, SqlProblem, Transform};
 use crate::types::ColumnType;
 use crate::write::plan::{PlanColumn, TablePlan};
@@ -14,6 +14,7 @@ use crate::write::{self, Prepared};
 
 use super::checks::Conditions;
 use super::follow::{self, Followed};
+use super::joins::Joins;
 use super::stages::Stages;
 use super::steps::Step;
 
@@ -36,6 +37,7 @@ impl Queries {
         let declared = &pipeline.source.columns;
         let inputs: Vec<InputColumn> =
             declared.iter().filter_map(|column| Some(column.input(column.ty.clone()?))).collect();
+        super::lookup_tables::refuse_incomplete(pipeline, &mut problems);
         let conditions = Conditions::plan(pipeline, &inputs, &mut problems);
         let topics = pipeline.source.topics.names();
         // What a section selects from: the records, or the merged rows of a table and its name.
@@ -53,6 +55,7 @@ impl Queries {
                 replace,
                 inputs: from.as_ref().map_or(&inputs, |(_, inputs)| inputs),
                 topics: if from.is_some() { &[] } else { topics },
+                lookups: if from.is_some() { &[] } else { &pipeline.lookups },
                 key_format: pipeline.source.key_format,
                 keys: &pipeline.keys,
                 follows: from.is_some(),
@@ -294,7 +297,19 @@ impl Queries {
                 columns.push(column);
             }
         }
-        let input = InputSchema::new(columns, targets.input.timezone.clone());
+        let mut joins = Joins::default();
+        self.statements
+            .iter()
+            .flatten()
+            .chain(self.topics.iter().map(|(plan, _)| plan))
+            .for_each(|plan| joins.add(plan));
+        joins.keys().for_each(|plan| read(&mut columns, plan, &[]));
+        let decoded = InputSchema::new(columns, targets.input.timezone.clone());
+        let input = joins.schema(&decoded);
+        let (looked_up, joins) = joins.compile(pipeline, &input).unwrap_or_else(|told| {
+            problems.extend(told);
+            Default::default()
+        });
         let checks = self.conditions.compile(pipeline, &input).map_err(|told| problems.extend(told)).ok();
         let mut followed = self.followed(pipeline, targets).map_err(|told| problems.extend(told)).unwrap_or_default();
         let mut transforms = Vec::with_capacity(self.statements.len());
@@ -347,8 +362,19 @@ impl Queries {
         match checks {
             Some(checks) if problems.is_empty() => {
                 let follows = pipeline.tables.iter().map(|table| table.from.is_some()).collect();
-                let profiler = Profiler::new(&pipeline.profile, &input);
-                Ok(Stages { input, checks, transforms, topics, follows, followed, has_groups, profiler })
+                let profiler = Profiler::new(&pipeline.profile, &decoded);
+                Ok(Stages {
+                    input: decoded,
+                    checks,
+                    joins,
+                    looked_up,
+                    transforms,
+                    topics,
+                    follows,
+                    followed,
+                    has_groups,
+                    profiler,
+                })
             }
             _ => Err(problems),
         }
@@ -376,7 +402,8 @@ fn merged_at(followed: &[Followed], from: Option<usize>) -> Option<usize> {
 /// record's value does not: that is all a delete has.
 fn read(columns: &mut Vec<InputColumn>, query: &Plan, key: &[usize]) {
     let in_key = query.key_inputs(key);
-    for (index, wanted) in query.reads().iter().enumerate() {
+    let is_decoded = |column: &InputColumn| !matches!(column.source, ColumnSource::Lookup { .. });
+    for (index, wanted) in query.reads().iter().enumerate().filter(|(_, column)| is_decoded(column)) {
         let key = in_key.contains(&index);
         match columns.iter_mut().find(|column| is_same(column, wanted)) {
             Some(known) => known.key |= key,

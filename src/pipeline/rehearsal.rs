@@ -14,6 +14,7 @@ use crate::write::Partial;
 use crate::write::reduce::reduce;
 
 use super::follow::Follow;
+use super::lookups::Lookups;
 use super::queries::Queries;
 use super::stages::Stages;
 
@@ -26,6 +27,8 @@ pub struct Rehearsal {
     shapes: Arc<[EventShape]>,
     /// Per `[[topic]]`: the columns of its events' values.
     events: Vec<Vec<RehearsedColumn>>,
+    /// Per case what its lookups hold.
+    lookups: Vec<Lookups>,
 }
 
 /// A column of what a table gets.
@@ -97,7 +100,17 @@ impl Rehearsal {
             shape.value_columns().map(column).collect()
         };
         let events = shapes.iter().map(value).collect();
-        Ok(Self { stages, outputs: outputs.collect(), shapes, events })
+        let (mut lookups, mut problems) = (Vec::with_capacity(pipeline.cases.len()), Vec::new());
+        for case in &pipeline.cases {
+            match Lookups::rehearsed(pipeline, &stages.looked_up, &case.lookups) {
+                Ok(held) => lookups.push(held),
+                Err(told) => problems.extend(told.into_iter().map(|what| format!("test {}: {what}", case.name))),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self { stages, outputs: outputs.collect(), shapes, events, lookups })
     }
 
     /// What a `[[table]]` gets.
@@ -110,12 +123,13 @@ impl Rehearsal {
         &self.events[topic]
     }
 
-    /// Decodes, checks and transforms one batch.
-    pub fn run(&self, pipeline: &Pipeline, records: &Records) -> Rehearsed {
+    /// Decodes, checks and transforms one batch, with the lookups of a case, by its index.
+    pub async fn run(&self, pipeline: &Pipeline, case: usize, records: &Records) -> Rehearsed {
         let mut decoder = self.stages.decoder(pipeline);
         let mut refused = BTreeMap::new();
         let (shaped, topics) = loop {
-            let shaped = self.stages.run(&mut *decoder, records, &refused.keys().copied().collect());
+            let known = refused.keys().copied().collect();
+            let shaped = self.stages.run(&mut *decoder, records, &known, &self.lookups[case]).await;
             match events(&self.shapes, &shaped.topics) {
                 Ok(topics) => break (shaped, topics),
                 // Its record goes nowhere, as with a lane.

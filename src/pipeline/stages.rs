@@ -10,15 +10,20 @@ use crate::decode::{self, Decoder};
 use crate::profile::{Part, Profiler};
 use crate::records::Records;
 use crate::rows::{InputSchema, Rows};
-use crate::transform::Transform;
+use crate::transform::{Join, Transform};
 
 use super::checks::{Checks, Judged};
 use super::follow::{self, Followed};
+use super::lookups::Lookups;
 
 /// The stages of a pipeline, shared by its lanes.
 pub struct Stages {
     pub(super) input: Arc<InputSchema>,
     pub(super) checks: Checks,
+    /// In an order in which each needs only those before it.
+    pub(super) joins: Vec<Join>,
+    /// Per `[[lookup]]`: the columns that are read of it.
+    pub(super) looked_up: Vec<BTreeSet<usize>>,
     /// One per `[[table]]`; `None`: the decoded rows go in as they are.
     pub(super) transforms: Vec<Option<Transform>>,
     /// One per `[[topic]]`; `None`: it follows a merge table.
@@ -78,15 +83,26 @@ impl Stages {
         self.has_groups
     }
 
-    /// Decodes and checks the records and runs the statements, these without the records of `refused`.
-    pub fn run(&self, decoder: &mut dyn Decoder, records: &Records, refused: &BTreeSet<u32>) -> Shaped {
+    /// Decodes and checks the records, looks up what is joined and runs the statements, these without the records of
+    /// `refused`. It only waits for what is looked up.
+    pub async fn run(
+        &self,
+        decoder: &mut dyn Decoder,
+        records: &Records,
+        refused: &BTreeSet<u32>,
+        lookups: &Lookups,
+    ) -> Shaped {
         let decode::Decoded { rows, bad, new_unknown_fields } = decoder.decode(records);
         let mut bad: BTreeMap<u32, Fault> = bad.into_iter().collect();
         let profile = self.profiler.as_ref().map_or_else(Vec::new, |profiler| profiler.look(&rows));
         let Judged { bad: violating, dropped, stopped, violations } = self.checks.judge(&rows);
         let judged = violating.keys().chain(&dropped).copied().collect();
         bad.extend(violating);
-        let checked = without(&Arc::new(rows), &judged);
+        let mut checked = without(&Arc::new(rows), &judged);
+        if !self.joins.is_empty() {
+            let rows = Arc::unwrap_or_clone(checked);
+            checked = Arc::new(lookups.join(&self.joins, rows, records.leases(), &mut bad).await);
+        }
         let mut rows = without(&checked, refused);
         let (mut tables, mut topics) = (self.tables(&rows, &mut bad), self.topics(&rows, &mut bad));
         // A record goes into all tables or into none, and out of every sum: what one statement failed on, the others do

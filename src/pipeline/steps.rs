@@ -56,6 +56,10 @@ pub(super) fn shown(input: &InputColumn) -> String {
         ColumnSource::Partition => "partition".to_owned(),
         ColumnSource::Offset => "offset".to_owned(),
         ColumnSource::Timestamp => "timestamp".to_owned(),
+        ColumnSource::Lookup { lookup, column } => {
+            let name = column.as_deref().unwrap_or("is there");
+            return format!("{lookup}.{name} {} (lookup)", input.ty);
+        }
     };
     format!("{} {} ({from})", input.name, input.ty)
 }

@@ -234,7 +234,7 @@ impl Store {
     async fn try_piece(&mut self, piece: &mut Piece) -> Result<(), WriteError> {
         let started = Instant::now();
         if piece.shaped.is_none() {
-            piece.shaped = Some(self.shape(piece));
+            piece.shaped = Some(self.shape(piece).await);
         }
         let shaped = piece.shaped.as_ref().expect("shaped above");
         let faults: Vec<&(u32, Fault)> = shaped.bad.iter().chain(&piece.refused).collect();
@@ -291,17 +291,18 @@ impl Store {
                 (Receipt::Transacted(writer.write(covered, leases, outgoing).await?), outgoing.counts())
             }
         };
+        self.context.lookups.database_answers();
         self.account(piece, shaped, &faults, (receipt.counts(), &delivered), started);
         let _ = self.context.reports.send(Report::Stored(receipt));
         Ok(())
     }
 
     /// The rows of a piece whose records are not those that came in, without the records that the database refused.
-    fn shape(&mut self, piece: &Piece) -> Shaped {
-        let stages = &self.context.stages;
+    async fn shape(&mut self, piece: &Piece) -> Shaped {
+        let LaneContext { stages, lookups, .. } = &self.context;
         let decoder = self.decoder.get_or_insert_with(|| stages.decoder(&self.context.pipeline));
         let refused = piece.refused.iter().map(|(index, _)| *index).collect();
-        stages.run(&mut **decoder, &piece.records, &refused)
+        stages.run(&mut **decoder, &piece.records, &refused, lookups).await
     }
 
     fn account(

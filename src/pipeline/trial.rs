@@ -12,9 +12,11 @@ use crate::rows::Rows;
 use crate::types::ColumnType;
 use crate::write::error::WriteError;
 use crate::write::plan::PlanColumn;
-use crate::write::{Prepared, RowCounts, TableRows, Trial};
+use crate::status::Status;
+use crate::write::{Destination, Prepared, RowCounts, TableRows, Trial};
 
 use super::follow::Follow;
+use super::lookups::{self, Lookups};
 use super::queries::Queries;
 use super::rehearsal::{RehearsedEvents, events, without_deletes};
 use super::stages::{Shape, Shaped, Stages};
@@ -75,6 +77,7 @@ pub struct TriedTopic {
 
 /// Where the rows are tried: the sink database as it was found, and a connection.
 pub struct Database<'a> {
+    pub destination: &'a dyn Destination,
     pub prepared: &'a Prepared,
     pub trial: &'a mut dyn Trial,
 }
@@ -94,12 +97,16 @@ pub async fn try_records<'a>(
         None => queries.compile_alone(pipeline),
     };
     let stages = stages.map_err(|problems| problems.join("\n"))?;
-    let mut attempts = Attempts { pipeline, queries, stages, database };
+    let tables = || lookups::tables(pipeline, &stages.looked_up);
+    let reader = database.as_ref().map(|database| database.destination.lookups(tables()));
+    let lookups = Lookups::open(pipeline, &stages.looked_up, Status::new(&pipeline.name), reader);
+    let lookups = lookups.map_err(|problems| problems.join("\n"))?;
+    let mut attempts = Attempts { pipeline, queries, stages, lookups, database };
     let mut records = records;
     let mut refused = BTreeMap::new();
     let mut found = 0;
     loop {
-        let (shaped, topics) = attempts.shape(&records, &mut refused);
+        let (shaped, topics) = attempts.shape(&records, &mut refused).await;
         match attempts.write(&shaped).await {
             Ok(written) => return attempts.tried(records, (shaped, topics), written, refused),
             Err(error) if error.disposition == Disposition::Isolate && !records.is_empty() => {
@@ -122,6 +129,7 @@ struct Attempts<'a> {
     pipeline: &'a Pipeline,
     queries: &'a Queries,
     stages: Stages,
+    lookups: Lookups,
     database: Option<Database<'a>>,
 }
 
@@ -137,11 +145,12 @@ struct Written {
 
 impl Attempts<'_> {
     /// The rows without the records that are refused; those of which no event can be made are refused, too.
-    fn shape(&self, records: &Records, refused: &mut BTreeMap<u32, Fault>) -> (Shaped, Vec<RehearsedEvents>) {
+    async fn shape(&self, records: &Records, refused: &mut BTreeMap<u32, Fault>) -> (Shaped, Vec<RehearsedEvents>) {
         let shapes = self.queries.shapes();
         loop {
             let mut decoder = self.stages.decoder(self.pipeline);
-            let shaped = self.stages.run(&mut *decoder, records, &refused.keys().copied().collect());
+            let known = refused.keys().copied().collect();
+            let shaped = self.stages.run(&mut *decoder, records, &known, &self.lookups).await;
             match events(&shapes, &shaped.topics) {
                 Ok(topics) => return (shaped, topics),
                 Err((record, fault)) => refused.insert(record, fault),
@@ -194,7 +203,7 @@ impl Attempts<'_> {
             let middle = good + (bad - good) / 2;
             let mut refused = refused.clone();
             refused.retain(|record, _| (*record as usize) < middle);
-            let (shaped, _) = self.shape(&records.clone().split_at(middle).0, &mut refused);
+            let (shaped, _) = self.shape(&records.clone().split_at(middle).0, &mut refused).await;
             match self.write(&shaped).await {
                 Ok(_) => good = middle,
                 Err(found) if found.disposition == Disposition::Isolate => (bad, error) = (middle, found),

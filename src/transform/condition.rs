@@ -70,6 +70,7 @@ pub fn condition(asked: &Asked<'_>) -> Result<Condition, Vec<SqlProblem>> {
         aggregates: None,
         inputs: asked.inputs,
         topics: &[],
+        lookups: &[],
         key_format: asked.key_format,
         keys: asked.keys,
         follows: false,

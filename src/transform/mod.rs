@@ -6,6 +6,7 @@
 //! run.rs        one batch: WHERE, UNNEST, results; bad records are found by halving
 //! replace.rs    the columns by which a record's rows replace the stored ones
 //! aggregate.rs  GROUP BY: the batch's part of each group
+//! join.rs       lookups: the keys that a batch asks for, and their rows' columns
 //! condition.rs  a check's condition: a statement with one result
 //! explain.rs    what runs, in words
 //! convert.rs    results into the target's types, checked
@@ -26,6 +27,7 @@ mod convert;
 mod explain;
 mod faults;
 mod functions;
+mod join;
 mod kinds;
 mod plan;
 mod replace;
@@ -33,7 +35,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{Filtered, KeyFormat, MergeColumn};
+use crate::config::{Filtered, KeyFormat, Lookup, MergeColumn};
 use crate::dead_letter::Fault;
 use crate::keys::Keys;
 use crate::rows::{InputColumn, OutputColumn, Rows};
@@ -41,6 +43,7 @@ use crate::rows::{InputColumn, OutputColumn, Rows};
 pub use compile::Transform;
 pub use condition::{Asked, Checked, CompiledCondition, Condition, condition};
 pub use explain::{Explained, ExplainedOutput};
+pub use join::{Asked as AskedKeys, Join, JoinPlan};
 pub use plan::{Plan, PlanStep, plan};
 /// One mistake in a statement, with its place inside the SQL text and what mends it.
 pub use tidegate_sql::Problem as SqlProblem;
@@ -59,6 +62,8 @@ pub struct Query<'a> {
     pub inputs: &'a [InputColumn],
     /// The topics by their names: each may stand after FROM, for its own records; `input` is the records of all.
     pub topics: &'a [String],
+    /// What may stand after JOIN, every column with its type.
+    pub lookups: &'a [Lookup],
     /// Decides the type of `_key`: bytes or text.
     pub key_format: KeyFormat,
     /// What `hash` and `encrypt` may name.

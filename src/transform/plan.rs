@@ -12,6 +12,7 @@ use crate::config::{KeyFormat, MergeColumn, MergeFunction};
 use crate::rows::{BytesEncoding, ColumnSource, InputColumn, TimeUnit};
 use crate::types::ColumnType;
 
+use super::join::{self, JoinPlan};
 use super::{OutputColumn, Query, SqlProblem, functions, kinds};
 
 /// A statement that is well-formed and typed.
@@ -25,6 +26,7 @@ pub struct Plan {
     pub(super) reads: Vec<InputColumn>,
     /// Indexes into `outputs`: the parent's key, whose stored rows go before a record's rows come.
     pub(super) replace: Vec<usize>,
+    pub(super) joins: Vec<JoinPlan>,
 }
 
 /// One output of a statement.
@@ -60,36 +62,69 @@ pub fn plan(query: &Query) -> Result<Plan, Vec<SqlProblem>> {
     }
     let merged: Option<Vec<MergedColumn>> = query.aggregates.map(|columns| columns.iter().map(merged_column).collect());
     let functions = functions::all(query.keys);
+    let lookups: Vec<tidegate_sql::Lookup> = query.lookups.iter().map(join::described).collect();
     let request = Request {
         sql: query.sql,
         output: query.output,
         columns: &columns,
         pseudo: &pseudo,
         topics: query.topics,
+        lookups: &lookups,
         merged: merged.as_deref(),
         functions: &functions,
     };
     let statement = tidegate_sql::analyze(&request)?;
-    let headers = statement
-        .headers
-        .iter()
-        .map(|name| meta(&tidegate_sql::header(name), ColumnType::Text, ColumnSource::Header(name.clone())));
-    let used = used_columns(&statement);
-    let topic =
-        pseudo_columns.iter().filter(|column| statement.topic.is_some() && column.source == ColumnSource::Topic);
-    let reads: Vec<InputColumn> = query
-        .inputs
-        .iter()
-        .chain(pseudo_columns.iter().filter(|column| column.source != ColumnSource::Topic || statement.topic.is_none()))
-        .filter(|column| used.contains(&column.name))
-        .chain(topic)
-        .cloned()
-        .chain(headers)
-        .collect();
-    let outputs = statement.outputs.iter().map(|output| output_column(output, &reads)).collect::<Result<_, _>>()?;
-    let has_operation = has_operation && used.contains(OPERATION);
+    let known = Known { query, pseudo_columns, joined: join::joined_columns(query.lookups, &statement.joins) };
+    let joins = statement.joins.iter().map(|join| known.join(&statement, join)).collect::<Result<_, _>>()?;
     let replace = super::replace::outputs(&statement, query.replace)?;
-    Ok(Plan { statement, has_operation, merges: query.aggregates.is_some(), outputs, reads, replace })
+    Ok(Plan { joins, replace, ..known.planned(statement)? })
+}
+
+/// What a statement may read.
+struct Known<'a> {
+    query: &'a Query<'a>,
+    pseudo_columns: Vec<InputColumn>,
+    /// Of the lookups that it joins.
+    joined: Vec<InputColumn>,
+}
+
+impl Known<'_> {
+    fn planned(&self, statement: Statement) -> Result<Plan, Vec<SqlProblem>> {
+        let used = used_columns(&statement);
+        let header =
+            |name: &String| meta(&tidegate_sql::header(name), ColumnType::Text, ColumnSource::Header(name.clone()));
+        let headers = statement.headers.iter().map(header).filter(|column| used.contains(&column.name));
+        let is_topic = |column: &&InputColumn| statement.topic.is_some() && column.source == ColumnSource::Topic;
+        let topic = self.pseudo_columns.iter().filter(is_topic);
+        let of_record = self.query.inputs.iter().chain(self.pseudo_columns.iter().filter(|column| !is_topic(column)));
+        let reads: Vec<InputColumn> = of_record
+            .filter(|column| used.contains(&column.name))
+            .chain(topic)
+            .cloned()
+            .chain(headers)
+            .chain(self.joined.iter().filter(|column| used.contains(&column.name)).cloned())
+            .collect();
+        let outputs = statement.outputs.iter().map(|output| output_column(output, &reads)).collect::<Result<_, _>>()?;
+        let is_free = self.query.inputs.iter().all(|column| column.name != OPERATION);
+        let has_operation = !self.query.follows && is_free && used.contains(OPERATION);
+        let (joins, replace) = (Vec::new(), Vec::new());
+        let merges = self.query.aggregates.is_some();
+        Ok(Plan { statement, has_operation, merges, outputs, reads, joins, replace })
+    }
+
+    /// The keys of a join, as a statement over the same records.
+    fn join(&self, statement: &Statement, join: &tidegate_sql::Join) -> Result<JoinPlan, Vec<SqlProblem>> {
+        let key = Statement {
+            outputs: join.keys.clone(),
+            joins: Vec::new(),
+            filter: None,
+            unnests: Vec::new(),
+            grouped: false,
+            ..statement.clone()
+        };
+        let key = Plan { merges: false, ..self.planned(key)? };
+        Ok(JoinPlan { id: join.id.clone(), lookup: join.lookup, key, columns: Vec::new() })
+    }
 }
 
 fn meta(name: &str, ty: ColumnType, source: ColumnSource) -> InputColumn {
@@ -198,6 +233,36 @@ impl Plan {
         Some(problem(output, message, "use encrypt_deterministic or hash"))
     }
 
+    /// The lookups that it joins, in an order in which each needs only those before it, with what it reads of them.
+    pub fn joins(&self) -> Vec<JoinPlan> {
+        let readers = || self.joins.iter().map(JoinPlan::key).chain([self]).flat_map(|plan| &plan.reads);
+        let of_join = |join: &JoinPlan| {
+            let is_found = tidegate_sql::found(&join.id);
+            let start = tidegate_sql::joined(&join.id, "");
+            let mut columns: Vec<InputColumn> = Vec::new();
+            for column in readers().filter(|column| matches!(column.source, ColumnSource::Lookup { .. })) {
+                let is_ours = column.name == is_found || column.name.starts_with(&start);
+                if is_ours && !columns.contains(column) {
+                    columns.push(column.clone());
+                }
+            }
+            JoinPlan { columns, ..join.clone() }
+        };
+        self.joins.iter().map(of_join).collect()
+    }
+
+    /// How the statement writes its outputs.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.statement.outputs.iter().map(|output| output.text.as_str())
+    }
+
+    /// A mistake in the output of this name.
+    pub(super) fn problem(&self, name: &str, message: String, cure: &str) -> SqlProblem {
+        let output = self.statement.outputs.iter().find(|output| output.name == name);
+        let (line, column) = output.map_or((1, 1), |output| (output.line, output.column));
+        SqlProblem { line, column, message, cure: cure.to_owned() }
+    }
+
     /// How each output is made, in their order.
     pub fn steps(&self) -> Vec<PlanStep<'_>> {
         let step = |output: &'_ Output| {
@@ -254,8 +319,16 @@ impl Plan {
                 let Some(input) = self.reads.iter().find(|input| input.name == name) else { continue };
                 let is_known = match &input.source {
                     ColumnSource::Value(path) => input.key || (path.len() == 1 && given.contains(name.as_str())),
+                    ColumnSource::Lookup { .. } => false,
                     _ => true,
                 };
+                if let (false, ColumnSource::Lookup { lookup, .. }) = (is_known, &input.source) {
+                    let message = format!(
+                        "key column {} needs the lookup {lookup}, and a tombstone finds no row of it",
+                        output.name
+                    );
+                    return Err(problem(output, message, cure));
+                }
                 if !is_known {
                     let message = format!("key column {} needs {name}, which a tombstone does not have", output.name);
                     let cure = format!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::{Database, Pipeline, Sink, SourceColumn, Table};
+use crate::config::{Database, Lookup, Pipeline, Sink, SourceColumn, Table};
 use crate::dead_letter::DeadLetter;
 use crate::events;
 use crate::follow::Followers;
@@ -17,6 +17,7 @@ use crate::types::ColumnType;
 use super::claim::{self, ClaimOutcome, ClaimRequest};
 use super::create::{Draft, design};
 use super::error::WriteError;
+use super::lookup::{self, LookupReader, LookupTable, SqlLookups, Tables};
 use super::mysql::{self, MySqlSession};
 use super::plan::TablePlan;
 use super::planner::{self, Planned};
@@ -52,6 +53,13 @@ pub trait Destination: Send + Sync {
 
     /// A connection for transactions that are rolled back.
     fn trial(&self, prepared: &Prepared) -> Box<dyn Trial>;
+
+    /// A reader of lookups, of its own connection, which it opens at its first question. Per lookup its table; `None`: it
+    /// is a file.
+    fn lookups(&self, tables: Vec<Option<LookupTable>>) -> Box<dyn LookupReader>;
+
+    /// The tables of the pipeline's lookups, as the database has them.
+    async fn lookup_tables(&self) -> Result<Tables, WriteError>;
 }
 
 /// What [`Destination::prepare`] found.
@@ -182,6 +190,7 @@ struct SqlDestination<S> {
     columns: Vec<SourceColumn>,
     timezone: Option<String>,
     has_other_readers: bool,
+    lookups: Vec<Lookup>,
     session: std::marker::PhantomData<fn() -> S>,
 }
 
@@ -198,6 +207,7 @@ impl<S: Session> SqlDestination<S> {
                 || !pipeline.topics.is_empty()
                 || !pipeline.profile.is_empty()
                 || pipeline.privacy.is_some(),
+            lookups: pipeline.lookups.clone(),
             session: std::marker::PhantomData,
         }
     }
@@ -249,6 +259,9 @@ impl<S: Session> SqlDestination<S> {
         for (plan, _) in tables.iter().zip(&drafts).filter(|(_, draft)| draft.is_none()) {
             problems.extend(session.inspect_table(plan).await?);
         }
+        let (of_lookups, wrong) = lookup::inspect(session, &self.lookups).await?;
+        warnings.extend(of_lookups);
+        problems.extend(wrong);
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
@@ -348,5 +361,16 @@ impl<S: Session> Destination for SqlDestination<S> {
     fn trial(&self, prepared: &Prepared) -> Box<dyn Trial> {
         let work = Work::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone());
         Box::new(SqlTrial::<S>::new(work))
+    }
+
+    fn lookups(&self, tables: Vec<Option<LookupTable>>) -> Box<dyn LookupReader> {
+        Box::new(SqlLookups::<S>::new(self.sink.clone(), self.pipeline.clone(), tables))
+    }
+
+    async fn lookup_tables(&self) -> Result<Tables, WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        let tables = lookup::tables(&mut session, &self.lookups).await?;
+        session.close().await;
+        Ok(tables)
     }
 }

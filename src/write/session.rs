@@ -1,15 +1,18 @@
 //! What each database does in its own way. How these calls make exactly-once is in [`super::transaction`]; here
 //! is only how one database says them.
 
+use arrow_array::ArrayRef;
 use async_trait::async_trait;
 
 use crate::config::{Delivery, Sink};
 use crate::dead_letter::DeadLetter;
+use crate::lookup::Texts;
 use crate::offsets::TopicPartition;
 
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::lookup::LookupPlan;
 use super::merged::Stored;
 use super::plan::TablePlan;
 use super::step::{Action, Step};
@@ -51,6 +54,10 @@ pub trait Session: Send + Sized + 'static {
 
     /// An action's statement over rows that have `columns`, for people: of one row where their number is part of it.
     fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String>;
+
+    /// The texts of a lookup's rows of these keys, in any order; rows that the database's collation takes for equal may be
+    /// among them. `keys`: one array per key column, of the catalog's types.
+    async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError>;
 
     /// Starts a transaction at READ COMMITTED (SQLite: IMMEDIATE).
     async fn begin(&mut self) -> Result<(), WriteError>;

@@ -51,6 +51,14 @@ fn every_example_loads_and_names_its_schema() {
             assert!(text.starts_with(&format!("#:schema {schema}\n")), "{name}");
             copies.write(&name, text.as_bytes());
         }
+        // What they read beside themselves.
+        for entry in std::fs::read_dir(root().join(folder)).expect("a folder of examples") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "csv") {
+                let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+                copies.write(&name, read(&path).as_bytes());
+            }
+        }
         // The whole folder at once: the examples have names and groups of their own.
         let pipelines = load_pipelines(&[copies.folder().to_owned()], &environment);
         let pipelines = pipelines.unwrap_or_else(|problems| panic!("{problems}"));

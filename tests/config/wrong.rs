@@ -4,6 +4,7 @@ use tidegate::config::Rule;
 
 use super::wrong_create::CREATE;
 use super::wrong_follow::FOLLOW;
+use super::wrong_lookups::LOOKUP;
 use super::wrong_merge::MERGE;
 use super::wrong_privacy::PRIVACY;
 use super::wrong_replace::REPLACE;
@@ -31,7 +32,7 @@ const KEYS: &[Case] = &[
         "name = \"orders\"\n▶zzz = 1\n",
         &[
             "unknown key `zzz`",
-            "allowed: name, source, sink, table, check, topic, errors, keys, privacy, profile, test",
+            "allowed: name, source, sink, table, check, lookup, topic, errors, keys, privacy, profile, test",
             "remove it",
         ],
     ),
@@ -75,7 +76,6 @@ const KEYS: &[Case] = &[
         "[[table]]\nname = \"orders\"\n[[check]]\nname = \"a\"\nsql = \"true\"\n[[check]]\nname = ▶\"a\"\nsql = \"true\"\n",
         &["two checks with the name \"a\"", "a name of its own"],
     ),
-    (NAME, "name = \"orders\"\n▶lookup = []\n", &["this version does not have `lookup` yet", "a view over the table"]),
     (NAME, "▶", &["`name` is missing", "write name = \"..\""]),
     (NAME, "name = ▶\"or/ders\"\n", &["`name` cannot be \"or/ders\"", "1 to 200 characters"]),
     (NAME, "name = ▶7\n", &["`name` is a number", "write a text in quotes: name = \"..\""]),
@@ -357,8 +357,23 @@ const REFERENCES_AND_SYNTAX: &[Case] = &[
 ];
 
 pub fn every_case() -> Vec<Case> {
-    [KEYS, SOURCE, MERGE, REPLACE, FOLLOW, CREATE, TOPIC, PRIVACY, COLUMNS, KAFKA, SINK, TABLES, REFERENCES_AND_SYNTAX]
-        .concat()
+    [
+        KEYS,
+        SOURCE,
+        MERGE,
+        REPLACE,
+        FOLLOW,
+        CREATE,
+        LOOKUP,
+        TOPIC,
+        PRIVACY,
+        COLUMNS,
+        KAFKA,
+        SINK,
+        TABLES,
+        REFERENCES_AND_SYNTAX,
+    ]
+    .concat()
 }
 
 /// A file without its mark, and the line and column where the mark was.

@@ -10,7 +10,7 @@ mod load;
 mod lost;
 mod network;
 mod offsets;
-mod proxy;
+pub mod proxy;
 mod scene;
 mod servers;
 mod topics;

@@ -35,6 +35,7 @@ fn destination(db: &Db) -> Box<dyn Destination> {
         sink: Target::Database(sink(&db.url())),
         tables: Vec::new(),
         checks: Vec::new(),
+        lookups: Vec::new(),
         topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),

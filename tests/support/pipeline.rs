@@ -57,6 +57,7 @@ pub fn pipeline(topic: &str, database: &TestDatabase, tables: Vec<Table>) -> Pip
         }),
         tables,
         checks: Vec::new(),
+        lookups: Vec::new(),
         topics: Vec::new(),
         errors: Errors { bad_records: BadRecords::DeadLetter, dead_letters: DeadLetters::Table },
         keys: Keys::default(),

@@ -39,7 +39,7 @@ async fn boundaries() {
             tried.push(name);
         }
     }
-    for name in ["alerts-to-topic", "analytics", "monitoring", "order-lines", "recommendation", "sql"] {
+    for name in ["alerts-to-topic", "analytics", "enrichment", "monitoring", "order-lines", "recommendation", "sql"] {
         assert!(tried.iter().any(|tried| tried == name), "{name} is not among {tried:?}");
     }
     tasks.join_all().await;

@@ -30,6 +30,12 @@ async fn run_with_topic(name: &str, records: &[&str]) -> (String, Scene) {
     let (mut scene, text) = example(name).await;
     let records: Vec<(&str, Option<&str>)> = records.iter().map(|record| ("k", Some(*record))).collect();
     scene.send(&records);
+    let topic = run_in(&scene, name, text).await;
+    (topic, scene)
+}
+
+/// Returns the topic that its events went to.
+async fn run_in(scene: &Scene, name: &str, text: String) -> String {
     let file = scene.folder.path().join(format!("{name}.toml"));
     std::fs::write(&file, text).expect("a file");
     let environment = Environment::from_iter([
@@ -46,7 +52,7 @@ async fn run_with_topic(name: &str, records: &[&str]) -> (String, Scene) {
     pipeline.topics.iter_mut().for_each(|derived| derived.name.clone_from(&topic));
     scene.run_pipeline(pipeline).await;
     assert!(scene.dead_letters().await.is_empty());
-    (topic, scene)
+    topic
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +102,29 @@ async fn recommendation() {
     )
     .await;
     assert_eq!(scene.rows("bought_together", &["other", "item", "times"]).await, ["bulb|lamp|2", "cable|lamp|1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enrichment() {
+    let (mut scene, text) = example("enrichment").await;
+    let countries = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/enrichment-countries.csv");
+    std::fs::copy(countries, scene.folder.path().join("enrichment-countries.csv")).expect("the file");
+    scene.database.execute("INSERT INTO customers VALUES (1, 'Ada', 'gold'), (2, 'Bob', NULL)").await;
+    let order =
+        |id: i64, rest: &str| format!(r#"{{"order_id":{id},"amount":"100.00","at":"2026-11-01T10:00:07Z",{rest}}}"#);
+    let orders = [
+        order(1, r#""customer":1,"country":"de""#),
+        order(2, r#""customer":2,"country":"FR""#),
+        order(3, r#""customer":9,"country":"XX""#),
+        order(4, r#""customer":1,"country":null"#),
+    ];
+    let records: Vec<(&str, Option<&str>)> = orders.iter().map(|order| ("k", Some(order.as_str()))).collect();
+    scene.send(&records);
+    run_in(&scene, "enrichment", text).await;
+    let orders = scene.rows("enriched_orders", &["order_id", "customer", "segment", "country", "tax"]).await;
+    assert_eq!(orders, ["1|Ada|gold|Germany|19.00", "2|Bob|-|France|20.00", "3|-|-|-|-", "4|Ada|gold|-|-"]);
+    let revenue = scene.rows("revenue_per_segment", &["segment", "day", "orders", "revenue"]).await;
+    assert_eq!(revenue, ["gold|2026-11-01|2|200.00", "none|2026-11-01|1|100.00"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::config::{self, Case, CaseRecord, Pipeline, Place, Problem, Problems, Rule};
 use crate::lease::Lease;
 use crate::offsets::TopicPartition;
-use crate::pipeline::{Queries, Rehearsal};
+use crate::pipeline::{Queries, Rehearsal, Rehearsed};
 use crate::records::Records;
 
 use self::compare::Difference;
 use super::watch::Watch;
-use super::{CONFIGURATION_WRONG, Context, Stop};
+use super::{CONFIGURATION_WRONG, Context, Stop, runtime};
 
 /// Run the [[test]] cases of pipeline files, with no Kafka and no database
 #[derive(Debug, clap::Args)]
@@ -66,9 +66,14 @@ impl Test {
         }
         let rehearsals: Vec<Rehearsal> =
             Problems::of(pipelines.iter().zip(&queries).map(|(pipeline, queries)| rehearsal(pipeline, queries)))?;
+        let runtime = runtime()?;
         let mut outcomes = Vec::new();
         for (pipeline, rehearsal) in pipelines.iter().zip(&rehearsals) {
-            outcomes.extend(pipeline.cases.iter().map(|case| run(pipeline, rehearsal, case)));
+            for (index, case) in pipeline.cases.iter().enumerate() {
+                let records = batch(&case.input);
+                let rehearsed = runtime.block_on(rehearsal.run(pipeline, index, &records));
+                outcomes.push(compared(pipeline, rehearsal, case, &records, &rehearsed));
+            }
         }
         match self.output {
             Output::Json => println!("{}", serde_json::to_string_pretty(&outcomes).expect("strings and numbers only")),
@@ -106,9 +111,13 @@ fn rehearsal(pipeline: &Pipeline, queries: &Queries) -> Result<Rehearsal, Proble
     }
 }
 
-fn run(pipeline: &Pipeline, rehearsal: &Rehearsal, case: &Case) -> Outcome {
-    let records = batch(&case.input);
-    let rehearsed = rehearsal.run(pipeline, &records);
+fn compared(
+    pipeline: &Pipeline,
+    rehearsal: &Rehearsal,
+    case: &Case,
+    records: &Records,
+    rehearsed: &Rehearsed,
+) -> Outcome {
     let zone = pipeline.source.timezone.as_deref();
     let mut differences = Vec::new();
     for expected in &case.tables {
@@ -128,7 +137,7 @@ fn run(pipeline: &Pipeline, rehearsal: &Rehearsal, case: &Case) -> Outcome {
         differences.extend(events::differences(&values, &rehearsed.events, &expected.events));
     }
     differences.extend(rehearsed.unfollowed.iter().map(|message| compare::blocked(message)));
-    differences.extend(compare::dead_letters(&case.dead_letters, &rehearsed.bad, &records));
+    differences.extend(compare::dead_letters(&case.dead_letters, &rehearsed.bad, records));
     let passed = differences.is_empty();
     Outcome { pipeline: pipeline.name.clone(), name: case.name.clone(), passed, differences }
 }

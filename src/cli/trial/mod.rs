@@ -69,8 +69,9 @@ impl Try {
     }
 
     fn once(&self, context: &Context) -> Result<u8, Stop> {
-        let pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
+        let mut pipelines = config::load_pipelines(std::slice::from_ref(&self.file), &context.environment)?;
         let runtime = runtime()?;
+        pipelines.iter_mut().try_for_each(|pipeline| super::complete(&runtime, pipeline))?;
         let reports: Result<Vec<Report>, Stop> =
             pipelines.iter().map(|pipeline| runtime.block_on(self.report(pipeline))).collect();
         runtime.shutdown_background();
@@ -104,7 +105,7 @@ impl Try {
             return Ok(Report::new(pipeline, &tried));
         };
         let mut trial = destination.trial(&prepared);
-        let database = TrialDatabase { prepared: &prepared, trial: &mut *trial };
+        let database = TrialDatabase { destination: &*destination, prepared: &prepared, trial: &mut *trial };
         let tried = try_records(pipeline, &queries, Some(database), records).await;
         trial.close().await;
         // What the warnings say of the tables explains more than the statement that failed.

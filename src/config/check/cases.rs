@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::config::cases::{RawCase, RawCaseRecord, RawExpected, RawRow};
+use crate::config::cases::{Expect, RawCase, RawCaseRecord, RawExpected, RawRow};
 use crate::config::columns::Json;
 use crate::config::problem::{Place, Problem, Problems, Rule, nearest, printable};
 use crate::config::read::{Given, Setting};
-use crate::config::{Case, CaseRecord, Deletes, ExpectedCell, ExpectedRow, ExpectedTable, Table, Topic, Topics};
+use crate::config::{
+    Case, CaseLookup, CaseRecord, Deletes, ExpectedCell, ExpectedRow, ExpectedTable, Lookup, Table, Topic, Topics,
+};
 
 /// Where refused records are expected.
 const DEAD_LETTERS: &str = "dead_letters";
@@ -30,6 +32,7 @@ pub struct Known<'a> {
     pub tables: Option<&'a [Table]>,
     /// The topics that are written to.
     pub topics: Option<&'a [Topic]>,
+    pub lookups: Option<&'a [Lookup]>,
 }
 
 /// The cases, where the rest of the file is known.
@@ -82,10 +85,21 @@ fn case(raw: &RawCase, section: &Place, known: Known<'_>, problems: &mut Problem
             None => expected = None,
         }
     }
+    let lookups = match &raw.lookup {
+        Setting::Absent => Some(Vec::new()),
+        setting => setting.given().zip(known.lookups).and_then(|(given, lookups)| of_lookups(given, lookups, problems)),
+    };
     let (of_tables, of_topics, dead_letters) = expected?;
     let input = input?;
     deletable(&input, raw, &of_tables, tables, problems);
-    Some(Case { name: name?.value.clone(), input, tables: of_tables, topics: of_topics, dead_letters })
+    Some(Case {
+        name: name?.value.clone(),
+        input,
+        tables: of_tables,
+        topics: of_topics,
+        dead_letters,
+        lookups: lookups?,
+    })
 }
 
 enum Output {
@@ -114,6 +128,42 @@ fn output_of(name: &str, place: &Place, tables: &[Table], topics: &[Topic], prob
         problems.push(Problem::new(place, Rule::Value, what, cure).allowed(names.join(", ")));
     }
     found
+}
+
+/// The rows of lookups.
+fn of_lookups(given: &Given<Expect>, lookups: &[Lookup], problems: &mut Problems) -> Option<Vec<CaseLookup>> {
+    let before = problems.len();
+    let mut found = Vec::new();
+    for Given { value: RawExpected { output: name, rows }, key, .. } in &given.value.0 {
+        let Some(lookup) = lookups.iter().position(|lookup| lookup.name == *name) else {
+            let names = || lookups.iter().map(|lookup| lookup.name.as_str());
+            let what = format!("`test.lookup` names `{}`, which is no lookup of this pipeline", printable(name));
+            let cure = match nearest(name, names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write the `name` of a [[lookup]]".to_owned(),
+            };
+            let allowed = names().collect::<Vec<_>>().join(", ");
+            problems.push(Problem::new(key, Rule::Value, what, cure).allowed(allowed));
+            continue;
+        };
+        let columns = lookups[lookup].columns();
+        let cell = |(column, cell): &(String, Given<Json>)| {
+            if !columns.is_empty() && columns.iter().all(|known| known.name != *column) {
+                let what = format!("lookup {name} has no column `{}`", printable(column));
+                let names = columns.iter().map(|known| known.name.as_str());
+                let cure = match nearest(column, names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "add it to `columns` of the [[lookup]], or leave it out".to_owned(),
+                };
+                problems.push(Problem::new(&cell.key, Rule::UnknownKey, what, cure));
+            }
+            (column.clone(), text(&cell.value.0))
+        };
+        let mut cell = cell;
+        let rows = rows.iter().map(|row| row.value.0.iter().map(&mut cell).collect()).collect();
+        found.push(CaseLookup { lookup, rows });
+    }
+    (problems.len() == before).then_some(found)
 }
 
 fn row(given: &Given<RawRow>, problems: &mut Problems) -> Option<ExpectedRow> {

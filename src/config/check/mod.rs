@@ -7,6 +7,7 @@ mod daemon;
 mod default;
 mod errors;
 mod follow;
+mod lookup;
 mod merge;
 mod private;
 mod profile;
@@ -26,6 +27,7 @@ use super::read::{Given, Setting};
 use super::{Delivery, Pipeline, Target};
 
 pub use daemon::daemon;
+pub use lookup::is_key_type;
 
 /// Names of pipelines become keys in the database, parts of lock files and of client ids.
 const LONGEST_NAME: usize = 200;
@@ -64,6 +66,9 @@ pub fn pipeline(
     let checks = rules::checks(&raw.check, problems);
     let errors = errors::errors(&raw, top, is_kafka, source.as_ref(), problems);
     let sources = source.as_ref().map(|source| &source.topics);
+    let database = sink.as_ref().and_then(Target::database).map(|sink| sink.database);
+    let around = lookup::Around { path, source: source.as_ref(), database, is_kafka };
+    let lookups = lookup::lookups(&raw.lookup, around, problems);
     let topics = match &raw.topic {
         Setting::Broken => None,
         Setting::Absent if is_kafka => {
@@ -74,7 +79,8 @@ pub fn pipeline(
         topics => topic::topics(topics.given(), source.as_ref(), problems),
     };
     let topics = follow::topics(raw.topic.given(), topics, tables.as_deref(), problems);
-    let known = cases::Known { sources, tables: tables.as_deref(), topics: topics.as_deref() };
+    let known =
+        cases::Known { sources, tables: tables.as_deref(), topics: topics.as_deref(), lookups: lookups.as_deref() };
     let cases = cases::cases(&raw.test, known, problems);
     let keys = private::keys(&raw.keys, literal, problems);
     let privacy = private::privacy(&raw.privacy, keys.as_ref(), source.as_ref(), tables.as_deref(), problems);
@@ -87,6 +93,7 @@ pub fn pipeline(
         sink: sink?,
         tables: tables?,
         checks: checks?,
+        lookups: lookups?,
         topics: topics?,
         errors: errors?,
         keys: keys?,

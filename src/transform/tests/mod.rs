@@ -3,6 +3,7 @@
 mod conditions;
 mod errors;
 mod expressions;
+mod joins;
 mod merge;
 mod mistakes;
 mod private;
@@ -189,6 +190,7 @@ pub fn planned_as(sql: &str, aggregates: Option<&[MergeColumn]>) -> Result<Plan,
         replace: &[],
         inputs,
         topics,
+        lookups: &[],
         key_format,
         keys: &keys,
         follows: false,
@@ -205,6 +207,7 @@ pub fn planned_to_replace(sql: &str, replace: &[&str]) -> Result<Plan, Vec<SqlPr
         replace,
         inputs,
         topics: &[],
+        lookups: &[],
         key_format,
         keys,
         follows: false,

@@ -10,16 +10,19 @@
 //! errors      what the server's answers mean
 //! ```
 
+use arrow_array::ArrayRef;
 use async_trait::async_trait;
 use sqlx::mysql::{MySqlArguments, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
+use crate::lookup::Texts;
 
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::lookup::LookupPlan;
 use super::merged::Stored;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -34,6 +37,7 @@ mod create;
 mod errors;
 mod inspect;
 mod ledger;
+mod lookup;
 mod merge;
 mod migrate;
 mod positions;
@@ -115,6 +119,10 @@ impl Session for MySqlSession {
 
     fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
         Some(statement(self.flavor, plan, action, columns))
+    }
+
+    async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
+        self.lookup_rows(plan, keys).await
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
+use arrow_array::ArrayRef;
 use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection, raw_sql};
 
 use crate::config::Sink;
 use crate::dead_letter::DeadLetter;
+use crate::lookup::Texts;
 
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::lookup::LookupPlan;
 use super::merged::Stored;
 use super::plan::TablePlan;
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -26,6 +29,7 @@ mod encode;
 mod errors;
 mod ledger;
 mod literal;
+mod lookup;
 mod merge;
 mod migrations;
 mod numeric;
@@ -102,6 +106,10 @@ impl Session for PostgresSession {
 
     fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
         statement(plan, action, columns)
+    }
+
+    async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
+        lookup::rows(&mut self.connection, plan, keys).await
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

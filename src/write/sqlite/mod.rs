@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
+use arrow_array::ArrayRef;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Connection, SqlSafeStr, SqliteConnection};
 
 use crate::config::{Missing, Mode, Sink};
 use crate::dead_letter::DeadLetter;
+use crate::lookup::Texts;
 use crate::retry::Disposition;
 
 use super::catalog::{CatalogTable, Index};
 use super::create::{Draft, NewTable};
 use super::error::WriteError;
+use super::lookup::LookupPlan;
 use super::merged::Stored;
 use super::plan::{DeletePlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
@@ -26,6 +29,7 @@ mod create;
 mod declared;
 mod errors;
 mod ledger;
+mod lookup;
 mod merge;
 mod migrate;
 mod positions;
@@ -99,6 +103,10 @@ impl Session for SqliteSession {
 
     fn statement(&self, plan: &TablePlan, action: Action, columns: &[usize]) -> Option<String> {
         Some(statement(plan, action, columns))
+    }
+
+    async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
+        lookup::rows(&mut self.connection, plan, keys).await
     }
 
     /// IMMEDIATE takes the write lock now and waits for it; a transaction that begins with a read and writes later

@@ -5,12 +5,14 @@ use arrow_schema::{DataType, Field, Schema};
 
 use crate::config::{BatchLimits, Database, Delivery, Missing, Mode, Secret};
 use crate::dead_letter::DeadLetter;
+use crate::lookup::Texts;
 use crate::offsets::Offsets;
 use crate::rows::{Operation, Rows};
 use crate::types::ColumnType;
 use crate::write::catalog::{CatalogColumn, CatalogTable, Index};
 use crate::write::create::{Draft, NewTable};
 use crate::write::destination::TableRows;
+use crate::write::lookup::LookupPlan;
 use crate::write::merged::Stored;
 use crate::write::plan::{DeletePlan, PlanColumn};
 use crate::write::session::Gap;
@@ -58,6 +60,9 @@ impl Session for Recorder {
         unreachable!()
     }
     async fn indexes(&mut self, _: &CatalogTable) -> Result<Vec<Index>, WriteError> {
+        unreachable!()
+    }
+    async fn lookup(&mut self, _: &LookupPlan, _: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
         unreachable!()
     }
     async fn begin(&mut self) -> Result<(), WriteError> {
