@@ -13,8 +13,8 @@ use crate::metrics::{Appears, Kind, METRICS};
 use crate::offsets::TopicPartition;
 use crate::profile::ColumnProfile;
 use crate::records::{Record, Records};
-use crate::write::RowCounts;
 use crate::write::error::WriteError;
+use crate::write::{Retained, RowCounts};
 
 /// What is always there is there from now on.
 pub fn starting(pipeline: &str) {
@@ -116,6 +116,25 @@ pub fn gap(pipeline: &str, partition: &TopicPartition, from: i64, to: i64, reaso
 
 pub fn table_created(pipeline: &str, table: &str, statement: &str) {
     tracing::info!(pipeline, table, statement, "the table was not there; it is created");
+}
+
+/// A round of `retention` over one table.
+pub fn retained(pipeline: &str, retained: &Retained) {
+    let labels = [("pipeline", pipeline.to_owned()), ("table", retained.table.clone())];
+    gauge!("tidegate_retention_owner", &labels).set(f64::from(u8::from(retained.owned)));
+    if retained.deleted > 0 {
+        counter!("tidegate_expired_rows_total", &labels).increment(retained.deleted);
+        tracing::debug!(pipeline, table = retained.table, rows = retained.deleted, "old rows are deleted");
+    }
+}
+
+pub fn retention_differs(pipeline: &str, table: &str, ours: Duration, theirs: Duration) {
+    let (ours, theirs) = (ours.as_secs(), theirs.as_secs());
+    tracing::warn!(
+        pipeline,
+        table,
+        "`keep` of this table is {ours} s here and {theirs} s in another pipeline, which deletes its rows: write the same"
+    );
 }
 
 pub fn warning(pipeline: &str, warning: &str) {
@@ -236,6 +255,7 @@ pub fn rows_written(pipeline: &str, table: &str, counts: &RowCounts, dead_letter
         ("unmatched", counts.unmatched),
         ("ignored", counts.ignored),
         ("filtered", counts.filtered),
+        ("expired", counts.expired),
     ];
     for (outcome, rows) in outcomes {
         let labels = [("pipeline", pipeline.to_owned()), ("table", table.to_owned()), ("outcome", outcome.to_owned())];

@@ -25,13 +25,25 @@ pub const METRICS: &[(&str, Kind, Appears, &str)] = &[
         "tidegate_rows_total",
         Kind::Counter,
         Appears::FirstBatch,
-        "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered.",
+        "Rows by pipeline, table and outcome: produced = written + collapsed + filtered + stale + unmatched + ignored + expired + dead_lettered.",
     ),
     (
         "tidegate_replaced_rows_total",
         Kind::Counter,
         Appears::FirstBatch,
         "Stored rows that `replace` deleted because their parent came again, by pipeline and table.",
+    ),
+    (
+        "tidegate_expired_rows_total",
+        Kind::Counter,
+        Appears::FirstHappening,
+        "Stored rows that `retention` deleted, by pipeline and table.",
+    ),
+    (
+        "tidegate_retention_owner",
+        Kind::Gauge,
+        Appears::FirstHappening,
+        "1 where this pipeline deletes the old rows of a table, 0 where another one does, by pipeline and table.",
     ),
     (
         "tidegate_events_total",

@@ -80,7 +80,8 @@ impl Scene {
         database
             .execute(
                 "CREATE TABLE current (id text PRIMARY KEY, seq bigint NOT NULL, version bigint);
-                 CREATE TABLE history (id text, seq bigint NOT NULL CHECK (seq >= 0));
+                 CREATE TABLE history (id text, seq bigint NOT NULL CHECK (seq >= 0), made timestamptz DEFAULT now());
+                 INSERT INTO history VALUES ('old', 0, '2020-01-01');
                  CREATE TABLE first (id text PRIMARY KEY, seq bigint NOT NULL);
                  CREATE TABLE known (id text PRIMARY KEY, seq bigint);
                  INSERT INTO known SELECT '0-' || n, 0 FROM generate_series(0, 19) AS n;",
@@ -98,7 +99,7 @@ impl Scene {
              [sink]\nurl = \"{}\"\n\
              [[check]]\nname = \"origin\"\nsql = \"origin <> 'test'\"\naction = \"drop\"\n\
              [[table]]\nname = \"current\"\nmode = \"upsert\"\nversion = \"version\"\n\
-             [[table]]\nname = \"history\"\nmode = \"append\"\n\
+             [[table]]\nname = \"history\"\nmode = \"append\"\nmissing = \"default\"\nretention = {{ column = \"made\", keep = \"30d\" }}\n\
              [[table]]\nname = \"first\"\nmode = \"insert-ignore\"\n\
              [[table]]\nname = \"known\"\nmode = \"update\"\n\
              [[lookup]]\nname = \"origins\"\nfile = \"origins.csv\"\nkey = [\"name\"]\n\
@@ -224,7 +225,7 @@ async fn records_add_up(scene: &Scene, scrape: &Scrape) {
     assert_eq!(scene.database.number("SELECT count(*) FROM tidegate_dead_letters").await as f64, dead);
 }
 
-/// produced = written + collapsed + filtered + stale + unmatched + ignored + dead_lettered, per table.
+/// produced = written + collapsed + filtered + stale + unmatched + ignored + expired + dead_lettered, per table.
 async fn rows_add_up(scene: &Scene, scrape: &Scrape) {
     let refused = count(|fate| fate == Fate::Refused);
     let tombstones = count(|fate| matches!(fate, Fate::Tombstone | Fate::Stray));

@@ -116,6 +116,7 @@ pub async fn plan(session: &mut MySqlSession, table: &str, mode: Mode, key: &[&s
         version: None,
         missing: Missing::Null,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -151,6 +151,7 @@ fn plan_of(table: CatalogTable, mode: Mode) -> TablePlan {
         version: None,
         missing: Missing::Null,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -89,6 +89,7 @@ async fn plan(session: &mut SqliteSession, table: &str, mode: Mode) -> TablePlan
         version: None,
         missing: Missing::Null,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ mod following;
 mod lookups;
 mod privacy;
 mod replace;
+mod retention;
 mod rollups;
 mod rows;
 mod topics;

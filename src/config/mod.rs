@@ -331,6 +331,15 @@ pub struct Table {
     pub create: bool,
     /// Index of the merge table before it whose rows are its input, instead of the records.
     pub from: Option<usize>,
+    pub retention: Option<Retention>,
+}
+
+/// How long the rows of a table are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// The column that says how old a row is.
+    pub column: String,
+    pub keep: Duration,
 }
 
 /// A `[[topic]]`.

@@ -211,14 +211,31 @@ pub struct RawTable {
     /// its new totals and, for `sum` and `count`, with what was added as `<column>_delta`. See docs/following.md.
     #[schemars(extend("examples" = ["revenue_per_minute"]))]
     pub from: Setting<String>,
+    /// Rows whose time in a column is older than this are deleted, and not written when they come. See
+    /// docs/retention.md.
+    pub retention: Setting<RawRetention>,
 }
 
 section!(RawTable = "table" {
-    name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create, from,
+    name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create, from, retention,
 } later {
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
-    "retention" => "remove it; delete old rows by a job of the database",
 });
+
+/// How long rows are kept.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Retention", extend("required" = ["column", "keep"]))]
+#[serde(default, deny_unknown_fields)]
+pub struct RawRetention {
+    /// The column of the table whose time says how old a row is: a date, a timestamp or a timestamptz.
+    #[schemars(extend("examples" = ["created_at"]))]
+    pub column: Setting<String>,
+    /// How long a row is kept; at least one minute.
+    #[schemars(extend("examples" = ["30d"]))]
+    pub keep: Setting<Span>,
+}
+
+section!(RawRetention = "table.retention" { column, keep } later {});
 
 /// A topic that derived events go to.
 #[derive(Debug, Default, JsonSchema)]
@@ -372,6 +389,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     (RawSink::NAME, RawSink::KEYS),
     (RawBatch::NAME, RawBatch::KEYS),
     (RawTable::NAME, RawTable::KEYS),
+    (RawRetention::NAME, RawRetention::KEYS),
     (RawCheck::NAME, RawCheck::KEYS),
     (RawLookup::NAME, RawLookup::KEYS),
     (RawTopic::NAME, RawTopic::KEYS),

@@ -10,7 +10,8 @@ use super::lookup::RawLookup;
 use super::private::{RawKey, RawPrivacy};
 use super::profile::RawProfile;
 use super::raw::{
-    RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawSink, RawSource, RawTable, RawTopic,
+    RawBatch, RawDaemon, RawErrors, RawHttp, RawLimits, RawLog, RawPipeline, RawRetention, RawSink, RawSource,
+    RawTable, RawTopic,
 };
 use super::read::Section;
 use super::rules::RawCheck;
@@ -56,6 +57,7 @@ pub fn reference() -> String {
     section::<RawSink>(&mut page, "### `[sink]`", &pipeline, definition(&pipeline, "Sink"));
     section::<RawBatch>(&mut page, "### `[sink.batch]`", &pipeline, definition(&pipeline, "Batch"));
     section::<RawTable>(&mut page, "### `[[table]]`", &pipeline, definition(&pipeline, "Table"));
+    section::<RawRetention>(&mut page, "### `[table.retention]`", &pipeline, definition(&pipeline, "Retention"));
     section::<RawCheck>(&mut page, "### `[[check]]`", &pipeline, definition(&pipeline, "Check"));
     section::<RawLookup>(&mut page, "### `[[lookup]]`", &pipeline, definition(&pipeline, "Lookup"));
     section::<RawTopic>(&mut page, "### `[[topic]]`", &pipeline, definition(&pipeline, "Topic"));

@@ -29,6 +29,7 @@ use super::lookups::{self, Lookups};
 use super::outlet::{self, Outlet};
 use super::ownership::{self, Held};
 use super::queries::Queries;
+use super::retention;
 use super::stages::Stages;
 use super::turned_true;
 
@@ -210,6 +211,12 @@ impl Coordinator {
         let lookups = self.lookups(&stages).map_err(|problems| problems.join("; "))?;
         for warning in &prepared.warnings {
             events::warning(self.name(), warning);
+        }
+        if let Outlet::Database(destination) = &self.outlet
+            && retention::is_wanted(&prepared)
+        {
+            let (name, destination) = (self.name().to_owned(), destination.clone());
+            self.tasks.spawn(retention::keep(name, destination, prepared.clone(), owner()));
         }
         self.prepared = Some((prepared, Arc::new(stages), Arc::new(lookups)));
         if self.setting.status.clear(super::PART) {

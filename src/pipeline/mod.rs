@@ -26,6 +26,7 @@ mod private;
 mod queries;
 mod rehearsal;
 pub mod reposition;
+mod retention;
 mod stages;
 mod steps;
 mod store;

@@ -222,6 +222,7 @@ fn typed(table: &Table, declared: &[SourceColumn], problems: &mut Vec<String>) -
 fn named(table: &Table) -> Vec<(&str, &'static str)> {
     let mut named: Vec<(&str, &str)> = table.key.iter().map(|name| (name.as_str(), "key")).collect();
     named.extend(table.version.iter().map(|name| (name.as_str(), "version")));
+    named.extend(table.retention.iter().map(|retention| (retention.column.as_str(), "retention")));
     for merged in &table.merge {
         named.push((&merged.column, "merge"));
         if let MergeFunction::First { by } | MergeFunction::Last { by } = &merged.function {

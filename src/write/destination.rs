@@ -23,6 +23,7 @@ use super::plan::TablePlan;
 use super::planner::{self, Planned};
 use super::postgres::{self, PostgresSession};
 use super::preview::{Preview, TablePreview, statements};
+use super::retention::{self, Retained};
 use super::session::Session;
 use super::sqlite::{self, SqliteSession};
 use super::step::RowCounts;
@@ -41,6 +42,9 @@ pub trait Destination: Send + Sync {
 
     /// As [`Destination::check`], with every table that is not there as it would be created, whether it is to be or not.
     async fn preview(&self) -> Result<Result<Preview, Vec<String>>, WriteError>;
+
+    /// Deletes old rows of the tables with `retention` that this owner has, for some seconds at most.
+    async fn retain(&self, prepared: &Prepared, owner: &str) -> Result<Vec<Retained>, WriteError>;
 
     /// Creates our own tables.
     async fn migrate(&self) -> Result<(), WriteError>;
@@ -341,6 +345,13 @@ impl<S: Session> Destination for SqlDestination<S> {
         });
         session.close().await;
         Ok(preview)
+    }
+
+    async fn retain(&self, prepared: &Prepared, owner: &str) -> Result<Vec<Retained>, WriteError> {
+        let mut session = S::connect(&self.sink, &self.pipeline).await?;
+        let retained = retention::round(&mut session, &prepared.tables, owner).await;
+        session.close().await;
+        retained
     }
 
     async fn migrate(&self) -> Result<(), WriteError> {

@@ -23,6 +23,7 @@ mod planner;
 pub mod postgres;
 mod preview;
 pub mod reduce;
+mod retention;
 #[allow(unsafe_code, reason = "sqlx does not hand out its sockets; they are found by number")]
 mod socket;
 pub mod sqlite;
@@ -37,5 +38,6 @@ pub use lookup::{LookupReader, LookupTable, Tables as LookupTables};
 pub use merged::Partial;
 pub use planner::{holds_every_value, imagined};
 pub use preview::{Preview, preview};
+pub use retention::Retained;
 pub use step::RowCounts;
 pub use trial::Trial;

@@ -1,6 +1,9 @@
 //! What is done to one table: the checked meeting of a `[[table]]` with the table that the database has.
 
+use std::time::Duration;
+
 use crate::config::{Missing, Mode};
+use crate::types::ColumnType;
 
 use super::catalog::{CatalogColumn, CatalogTable};
 use super::step::Action;
@@ -20,8 +23,20 @@ pub struct TablePlan {
     pub version: Option<usize>,
     pub missing: Missing,
     pub replace: Option<ReplacePlan>,
+    pub retention: Option<RetentionPlan>,
     /// With [`Mode::Merge`] one per entry of `columns`, `None` for those of the key; else empty.
     pub merge: Vec<Option<Merge>>,
+}
+
+/// Old rows go, and do not come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionPlan {
+    pub column: CatalogColumn,
+    /// `Date`, `Timestamp` or `TimestampTz`: what the column holds, also where it is stored as text.
+    pub ty: ColumnType,
+    /// Index into [`TablePlan::columns`], where the column is written.
+    pub place: Option<usize>,
+    pub keep: Duration,
 }
 
 /// The stored rows of a parent go before the rows of its record come.

@@ -14,7 +14,7 @@ use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::lookup::LookupPlan;
 use super::merged::Stored;
-use super::plan::TablePlan;
+use super::plan::{RetentionPlan, TablePlan};
 use super::step::{Action, Step};
 
 /// One dedicated connection to one database. Never pooled, never shared, never cancelled and used again: after any
@@ -58,6 +58,21 @@ pub trait Session: Send + Sized + 'static {
     /// The texts of a lookup's rows of these keys, in any order; rows that the database's collation takes for equal may be
     /// among them. `keys`: one array per key column, of the catalog's types.
     async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError>;
+
+    /// Deletes at most `rows` rows whose time is before `limit` (text, in UTC), by a transaction of its own; how many.
+    async fn expire(
+        &mut self,
+        plan: &TablePlan,
+        retention: &RetentionPlan,
+        limit: &str,
+        rows: u32,
+    ) -> Result<u64, WriteError>;
+
+    /// A value of `tidegate_meta`.
+    async fn meta(&mut self, name: &str) -> Result<Option<String>, WriteError>;
+
+    /// Puts a value into `tidegate_meta` if it still is `old` (`None`: if there is none), by a transaction of its own.
+    async fn swap_meta(&mut self, name: &str, old: Option<&str>, new: &str) -> Result<bool, WriteError>;
 
     /// Starts a transaction at READ COMMITTED (SQLite: IMMEDIATE).
     async fn begin(&mut self) -> Result<(), WriteError>;

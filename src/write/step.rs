@@ -54,6 +54,8 @@ pub struct RowCounts {
     pub ignored: u64,
     /// Rows that the statement's WHERE left out, before they came here.
     pub filtered: u64,
+    /// Rows that were older on arrival than `retention` keeps them.
+    pub expired: u64,
     /// Stored rows that were removed because their parent came again. No rows of the batch, so none of the total.
     pub replaced: u64,
 }
@@ -61,8 +63,8 @@ pub struct RowCounts {
 impl RowCounts {
     /// All rows of the batch of which something became.
     pub fn total(&self) -> u64 {
-        let Self { written, collapsed, stale, unmatched, ignored, filtered, replaced: _ } = self;
-        written + collapsed + stale + unmatched + ignored + filtered
+        let Self { written, collapsed, stale, unmatched, ignored, filtered, expired, replaced: _ } = self;
+        written + collapsed + stale + unmatched + ignored + filtered + expired
     }
 }
 
@@ -74,6 +76,7 @@ impl std::ops::AddAssign for RowCounts {
         self.unmatched += other.unmatched;
         self.ignored += other.ignored;
         self.filtered += other.filtered;
+        self.expired += other.expired;
         self.replaced += other.replaced;
     }
 }

@@ -35,6 +35,7 @@ use super::destination::{Batch, Durable, Writer};
 use super::error::WriteError;
 use super::plan::TablePlan;
 use super::reduce::{Reduced, reduce};
+use super::retention;
 use super::session::{CommitError, Move, Position, Session, keeps_positions};
 use super::step::{Action, RowCounts, Step};
 
@@ -154,7 +155,9 @@ impl Work {
         let mut work: Vec<(&TablePlan, Reduced)> = Vec::with_capacity(batch.tables.len());
         for table in batch.tables {
             let plan = &self.plans[table.table];
-            let reduced = reduce(plan, &table.rows, batch.in_order);
+            let (rows, expired) = retention::arriving(plan, &table.rows);
+            let mut reduced = reduce(plan, &rows, batch.in_order);
+            reduced.counts.expired = expired;
             if let Some((record, fault)) = reduced.bad.first() {
                 return Err(bad_row(plan, *record, fault));
             }

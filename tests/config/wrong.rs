@@ -53,7 +53,16 @@ const KEYS: &[Case] = &[
         "[[table]]\nname = \"orders\"\nkey = [\"id\"]\nsql = \"SELECT 1\"\ndeletes = \"ignore\"\n▶filtered = \"delete\"\n",
         &["filtered = \"delete\" has no effect with deletes = \"ignore\""],
     ),
-    (TABLE, "[[table]]\nname = \"orders\"\n▶retention.keep = \"30d\"\n", &["does not have `table.retention` yet"]),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\nretention = ▶{ keep = \"30d\" }\n",
+        &["`table.retention.column` is missing"],
+    ),
+    (
+        TABLE,
+        "[[table]]\nname = \"orders\"\nretention = { column = \"at\", keep = ▶\"30s\" }\n",
+        &["shorter than a minute", "the least is \"1m\""],
+    ),
     (TABLE, "[[table]]\nname = \"orders\"\n▶[[check]]\nsql = \"a > 0\"\n", &["`check.name` is missing"]),
     (
         TABLE,

@@ -34,6 +34,7 @@ pub fn table(name: &str, mode: Mode) -> Table {
         merge: Vec::new(),
         create: false,
         from: None,
+        retention: None,
     }
 }
 

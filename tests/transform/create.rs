@@ -31,12 +31,17 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("doc", "json", "{\"a\":[1]}"),
 ];
 
-async fn prepare(scene: &Scene) -> Result<Prepared, WriteError> {
+pub async fn prepare(scene: &Scene) -> Result<Prepared, WriteError> {
     let pipeline = scene.pipeline();
     let queries = Queries::plan(&pipeline).unwrap();
     let prepared = open(&pipeline, queries.outputs()).prepare().await?;
     queries.compile(&pipeline, &prepared).map(drop).unwrap();
     Ok(prepared)
+}
+
+/// What the SQL of each table gives.
+pub fn outputs(scene: &Scene) -> Vec<Option<Vec<tidegate::rows::OutputColumn>>> {
+    Queries::plan(&scene.pipeline()).unwrap().outputs()
 }
 
 async fn tables_like(scene: &Scene, name: &str) -> i64 {

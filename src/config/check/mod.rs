@@ -12,6 +12,7 @@ mod merge;
 mod private;
 mod profile;
 mod replace;
+mod retention;
 mod rules;
 mod sink;
 mod source;

@@ -11,6 +11,7 @@ use super::create;
 use super::follow;
 use super::merge::merge;
 use super::replace::replace;
+use super::retention;
 
 /// The longest identifier: PostgreSQL cuts at 63 bytes, MySQL and MariaDB refuse more than 64 characters.
 const POSTGRES_IDENTIFIER: usize = 63;
@@ -90,6 +91,7 @@ fn table(
     statement(raw, mode, deletes.as_ref(), problems);
     let replace = replace(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
     let create = create::create(raw, mode, problems);
+    let retention = retention::retention(raw, database, problems);
     Some(Table {
         name: name?,
         mode,
@@ -103,6 +105,7 @@ fn table(
         merge: merge?,
         create,
         from: None,
+        retention: retention?,
     })
 }
 

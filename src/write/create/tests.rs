@@ -19,6 +19,7 @@ fn table(mode: Mode, key: &[&str]) -> Table {
         merge: Vec::new(),
         create: true,
         from: None,
+        retention: None,
     }
 }
 

@@ -24,7 +24,7 @@ use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::lookup::LookupPlan;
 use super::merged::Stored;
-use super::plan::TablePlan;
+use super::plan::{RetentionPlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
 
@@ -41,6 +41,7 @@ mod lookup;
 mod merge;
 mod migrate;
 mod positions;
+mod retention;
 mod statements;
 mod stored;
 
@@ -123,6 +124,24 @@ impl Session for MySqlSession {
 
     async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
         self.lookup_rows(plan, keys).await
+    }
+
+    async fn expire(
+        &mut self,
+        plan: &TablePlan,
+        retention: &RetentionPlan,
+        limit: &str,
+        rows: u32,
+    ) -> Result<u64, WriteError> {
+        self.expire_rows(plan, retention, limit, rows).await
+    }
+
+    async fn meta(&mut self, name: &str) -> Result<Option<String>, WriteError> {
+        self.read_meta(name).await
+    }
+
+    async fn swap_meta(&mut self, name: &str, old: Option<&str>, new: &str) -> Result<bool, WriteError> {
+        self.write_meta(name, old, new).await
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

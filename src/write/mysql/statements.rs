@@ -368,6 +368,7 @@ mod tests {
             version: None,
             missing: Missing::Keep,
             replace: None,
+            retention: None,
             merge: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ mod merge;
 mod names;
 mod outputs;
 mod replace;
+mod retention;
 mod table;
 #[cfg(test)]
 mod tests;

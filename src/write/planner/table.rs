@@ -74,6 +74,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
                 "mode = \"update\" has nothing to write but the key: add columns, or use another mode".to_owned(),
             );
         }
+        let retention = self.retention(&columns, &places);
         TablePlan {
             table: self.found.clone(),
             mode: self.table.mode,
@@ -84,6 +85,7 @@ impl<'a, 'i> TablePlanner<'a, 'i> {
             version: version.and_then(|column| places[column]),
             missing: self.table.missing,
             replace: replace::in_plan(&replace, &places),
+            retention,
             merge: merge::in_plan(&merge, &places),
         }
     }

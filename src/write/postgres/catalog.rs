@@ -211,6 +211,9 @@ fn needed_rights(plan: &TablePlan) -> Vec<(&'static str, &str)> {
     if plan.mode != Mode::Append || plan.deletes != DeletePlan::Ignore {
         needed.extend(keys().chain(version()).map(|name| ("SELECT", name)));
     }
+    if let Some(retention) = &plan.retention {
+        needed.extend([("SELECT", retention.column.name.as_str()), ("DELETE", "")]);
+    }
     if plan.deletes == DeletePlan::Hard || plan.replace.is_some() {
         needed.push(("DELETE", ""));
     }

@@ -152,6 +152,7 @@ mod tests {
             version: None,
             missing: Missing::Null,
             replace: None,
+            retention: None,
             merge: merge.concat(),
         }
     }

@@ -15,7 +15,7 @@ use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::lookup::LookupPlan;
 use super::merged::Stored;
-use super::plan::TablePlan;
+use super::plan::{RetentionPlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
 
@@ -35,6 +35,7 @@ mod migrations;
 mod numeric;
 mod positions;
 mod query;
+mod retention;
 mod statements;
 mod stored;
 mod wire;
@@ -110,6 +111,25 @@ impl Session for PostgresSession {
 
     async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
         lookup::rows(&mut self.connection, plan, keys).await
+    }
+
+    async fn expire(
+        &mut self,
+        plan: &TablePlan,
+        retention: &RetentionPlan,
+        limit: &str,
+        rows: u32,
+    ) -> Result<u64, WriteError> {
+        retention::expire(&mut self.connection, plan, retention, limit, rows).await.map_err(write_error)
+    }
+
+    async fn meta(&mut self, name: &str) -> Result<Option<String>, WriteError> {
+        retention::meta(&mut self.connection, &self.quoted_schema, name).await.map_err(write_error)
+    }
+
+    async fn swap_meta(&mut self, name: &str, old: Option<&str>, new: &str) -> Result<bool, WriteError> {
+        let swapped = retention::swap_meta(&mut self.connection, &self.quoted_schema, name, old, new);
+        swapped.await.map_err(write_error)
     }
 
     async fn begin(&mut self) -> Result<(), WriteError> {

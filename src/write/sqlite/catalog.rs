@@ -153,6 +153,12 @@ pub(super) async fn problems(connection: &mut SqliteConnection, plan: &TablePlan
         let kind = &found.kind;
         problems.push(format!("table {name}: this is a {kind}, which cannot be written to; name the table behind it"));
     }
+    if plan.retention.is_some() && found.without_rowid {
+        problems.push(format!(
+            "table {name}: it is WITHOUT ROWID, so its old rows cannot be found by `retention`: create it without these \
+             words, or remove `retention`"
+        ));
+    }
     for column in plan.columns.iter().map(|planned| &planned.column) {
         if column.ty.as_ref().is_some_and(|ty| !declared::keeps_decimals(&column.native, ty)) {
             problems.push(format!(

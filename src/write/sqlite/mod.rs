@@ -17,7 +17,7 @@ use super::create::{Draft, NewTable};
 use super::error::WriteError;
 use super::lookup::LookupPlan;
 use super::merged::Stored;
-use super::plan::{DeletePlan, TablePlan};
+use super::plan::{DeletePlan, RetentionPlan, TablePlan};
 use super::session::{CommitError, Gap, Move, Position, Session};
 use super::step::{Action, Step};
 
@@ -33,6 +33,7 @@ mod lookup;
 mod merge;
 mod migrate;
 mod positions;
+mod retention;
 mod statements;
 mod stored;
 #[cfg(test)]
@@ -107,6 +108,24 @@ impl Session for SqliteSession {
 
     async fn lookup(&mut self, plan: &LookupPlan, keys: &[ArrayRef]) -> Result<Vec<Texts>, WriteError> {
         lookup::rows(&mut self.connection, plan, keys).await
+    }
+
+    async fn expire(
+        &mut self,
+        plan: &TablePlan,
+        retention: &RetentionPlan,
+        limit: &str,
+        rows: u32,
+    ) -> Result<u64, WriteError> {
+        retention::expire(&mut self.connection, plan, retention, limit, rows).await.map_err(write_error)
+    }
+
+    async fn meta(&mut self, name: &str) -> Result<Option<String>, WriteError> {
+        retention::meta(&mut self.connection, name).await.map_err(write_error)
+    }
+
+    async fn swap_meta(&mut self, name: &str, old: Option<&str>, new: &str) -> Result<bool, WriteError> {
+        retention::swap_meta(&mut self.connection, name, old, new).await.map_err(write_error)
     }
 
     /// IMMEDIATE takes the write lock now and waits for it; a transaction that begins with a read and writes later

@@ -246,6 +246,7 @@ mod tests {
             version: None,
             missing,
             replace: None,
+            retention: None,
             merge: Vec::new(),
         }
     }

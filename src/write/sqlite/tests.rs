@@ -42,6 +42,7 @@ async fn plan(session: &mut SqliteSession) -> TablePlan {
         version: None,
         missing,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -9,13 +9,16 @@ use super::super::error::WriteError;
 use super::super::merged::{Partial, Problem};
 use super::super::plan::TablePlan;
 use super::super::reduce::{Reduced, reduce};
+use super::super::retention;
 use super::super::session::Session;
 use super::super::step::Step;
 
 /// What is done to a table that follows one before it; `None`: it follows none.
 pub(super) fn reduced(batch: &Batch<'_>, table: usize, plan: &TablePlan) -> Result<Option<Reduced>, WriteError> {
     let Some(following) = batch.follow.and_then(|followers| followers.rows(table)) else { return Ok(None) };
-    let mut reduced = reduce(plan, &following.rows, batch.in_order);
+    let (rows, expired) = retention::arriving(plan, &following.rows);
+    let mut reduced = reduce(plan, &rows, batch.in_order);
+    reduced.counts.expired = expired;
     if let Some((record, fault)) = reduced.bad.first() {
         return Err(blameless(super::bad_row(plan, *record, fault)));
     }

@@ -14,7 +14,7 @@ use crate::write::create::{Draft, NewTable};
 use crate::write::destination::TableRows;
 use crate::write::lookup::LookupPlan;
 use crate::write::merged::Stored;
-use crate::write::plan::{DeletePlan, PlanColumn};
+use crate::write::plan::{DeletePlan, PlanColumn, RetentionPlan};
 use crate::write::session::Gap;
 
 use super::*;
@@ -50,6 +50,18 @@ impl Session for Recorder {
 
     async fn create(&mut self, _: &Draft) -> Result<(), WriteError> {
         unreachable!("a transaction makes no table")
+    }
+
+    async fn expire(&mut self, _: &TablePlan, _: &RetentionPlan, _: &str, _: u32) -> Result<u64, WriteError> {
+        unreachable!("a transaction deletes no old rows")
+    }
+
+    async fn meta(&mut self, _: &str) -> Result<Option<String>, WriteError> {
+        unreachable!("a transaction needs no lease")
+    }
+
+    async fn swap_meta(&mut self, _: &str, _: Option<&str>, _: &str) -> Result<bool, WriteError> {
+        unreachable!("a transaction needs no lease")
     }
 
     fn statement(&self, _: &TablePlan, _: Action, _: &[usize]) -> Option<String> {
@@ -132,6 +144,7 @@ fn plan(name: &str, deletes: DeletePlan) -> TablePlan {
         version: None,
         missing: Missing::Null,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -76,6 +76,7 @@ fn table(mode: Mode) -> Table {
         merge: Vec::new(),
         create: false,
         from: None,
+        retention: None,
     }
 }
 

@@ -35,6 +35,7 @@ fn plan(mode: Mode, missing: Missing) -> TablePlan {
         version: None,
         missing,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

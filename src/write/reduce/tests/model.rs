@@ -88,6 +88,7 @@ impl Setting {
             version: self.version.then_some(VERSION),
             missing: self.missing,
             replace: None,
+            retention: None,
             merge: Vec::new(),
         }
     }
