@@ -283,7 +283,8 @@ async fn provoke_the_rest(scene: &Scene, daemon: &Daemon) {
     kafka::delete(&scene.doomed);
     comes("tidegate_kafka_problems_total").await;
     assert_eq!(missing(&daemon.scrape(), &["only when one happens"]), [""; 0]);
-    let known = ["always", "with the first batch", "with the first partition", "only when one happens"];
+    let known =
+        ["always", "with the first batch", "with the first partition", "only when one happens", "only with [profile]"];
     for (name, appears) in documented() {
         assert!(known.contains(&appears.as_str()), "{name}: docs/metrics.md says {appears:?}");
     }

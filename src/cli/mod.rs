@@ -15,8 +15,8 @@ mod run;
 mod schema;
 mod show;
 mod test;
-mod until;
 mod trial;
+mod until;
 mod watch;
 
 use std::path::PathBuf;

@@ -31,8 +31,8 @@ mod stages;
 mod steps;
 mod store;
 mod transactions;
-pub mod until;
 mod trial;
+pub mod until;
 
 use std::sync::Arc;
 use std::time::Duration;

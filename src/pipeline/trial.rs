@@ -9,10 +9,10 @@ use crate::follow::{Followers as _, Following};
 use crate::records::Records;
 use crate::retry::{Backoff, Disposition};
 use crate::rows::Rows;
+use crate::status::Status;
 use crate::types::ColumnType;
 use crate::write::error::WriteError;
 use crate::write::plan::PlanColumn;
-use crate::status::Status;
 use crate::write::{Destination, Prepared, RowCounts, TableRows, Trial};
 
 use super::follow::Follow;

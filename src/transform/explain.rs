@@ -46,7 +46,7 @@ impl Transform {
                 column: field.name().clone(),
                 expression: output.expr.to_string(),
                 passes: output.passes.is_some() && output.aggregate.is_none() && !converts,
-                aggregate: output.aggregate.map(name),
+                aggregate: output.aggregate.map(Aggregate::name),
                 converts: converts
                     .then(|| format!("{} to {to}", from.map_or_else(String::new, |from| from.to_string()))),
             }
@@ -66,15 +66,5 @@ impl CompiledCondition {
     /// How it runs: one output, the condition.
     pub fn explain(&self) -> Explained {
         self.0.explain()
-    }
-}
-
-fn name(aggregate: Aggregate) -> &'static str {
-    match aggregate {
-        Aggregate::Sum => "sum",
-        Aggregate::Count => "count",
-        Aggregate::Min => "min",
-        Aggregate::Max => "max",
-        Aggregate::BitOr => "bit_or",
     }
 }

@@ -47,6 +47,7 @@ struct Table {
     unmatched: u64,
     ignored: u64,
     filtered: u64,
+    expired: u64,
     replaced: u64,
     rows: Vec<Row>,
     #[serde(skip)]
@@ -203,7 +204,7 @@ fn is_delete(rows: &Rows, row: usize) -> bool {
 impl Table {
     fn new(table: &TriedTable, records: &Records) -> Self {
         let rows = &table.rows;
-        let crate::write::RowCounts { written, collapsed, stale, unmatched, ignored, filtered, replaced } =
+        let crate::write::RowCounts { written, collapsed, stale, unmatched, ignored, filtered, expired, replaced } =
             table.counts;
         let values = |row: usize| {
             let shown = table.columns.iter().filter(move |column| {
@@ -224,6 +225,7 @@ impl Table {
             unmatched,
             ignored,
             filtered,
+            expired,
             replaced,
             rows: (0..rows.len()).map(row).collect(),
             text: table_text(table, records),
@@ -241,6 +243,7 @@ fn table_text(table: &TriedTable, records: &Records) -> String {
         (counts.unmatched, "unmatched"),
         (counts.ignored, "ignored"),
         (counts.filtered, "filtered"),
+        (counts.expired, "expired"),
         (counts.replaced, "replaced"),
     ];
     let fates = fates.iter().filter(|(count, _)| *count > 0).map(|(count, fate)| format!("{count} {fate}"));
