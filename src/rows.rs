@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::SchemaRef;
 
@@ -45,6 +45,12 @@ impl Rows {
         self.origins.is_empty()
     }
 
+    /// No rows, of no columns.
+    pub fn nothing() -> Self {
+        let batch = RecordBatch::new_empty(Arc::new(arrow_schema::Schema::empty()));
+        Self { batch, operations: Vec::new(), origins: Vec::new(), timestamps: Vec::new(), presence: Vec::new() }
+    }
+
     /// The rows whose record `is_out` does not name.
     pub fn without_origins(&self, is_out: impl Fn(u32) -> bool) -> Self {
         self.only(&self.origins.iter().map(|origin| !is_out(*origin)).collect())
@@ -62,6 +68,22 @@ impl Rows {
             origins: (0..self.len()).filter(keep).map(|row| self.origins[row]).collect(),
             timestamps: (0..self.timestamps.len()).filter(keep).map(|row| self.timestamps[row]).collect(),
             presence: self.presence.iter().map(|bits| bits.as_ref().map(filter_bits)).collect(),
+        }
+    }
+
+    /// These rows, in their order.
+    pub fn pick(&self, rows: &[u32]) -> Self {
+        let batch = arrow_select::take::take_record_batch(&self.batch, &UInt32Array::from(rows.to_vec()))
+            .expect("the rows are the batch's own");
+        let rows = || rows.iter().map(|row| *row as usize);
+        let pick_bits = |bits: &BooleanBuffer| rows().map(|row| bits.value(row)).collect();
+        let timed = |row: usize| self.timestamps.get(row).copied();
+        Self {
+            batch,
+            operations: rows().map(|row| self.operations[row]).collect(),
+            origins: rows().map(|row| self.origins[row]).collect(),
+            timestamps: rows().filter_map(timed).collect(),
+            presence: self.presence.iter().map(|bits| bits.as_ref().map(pick_bits)).collect(),
         }
     }
 

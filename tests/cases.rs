@@ -220,7 +220,16 @@ fn a_wrong_file_is_exit_code_2_with_place_and_cure() {
 #[test]
 fn the_cases_of_the_examples_pass() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let examples = ["sql", "checks", "alerts-to-topic", "privacy", "order-lines", "topic-to-topic", "enrichment"];
+    let examples = [
+        "sql",
+        "checks",
+        "alerts-to-topic",
+        "privacy",
+        "order-lines",
+        "topic-to-topic",
+        "enrichment",
+        "one-table-per-topic",
+    ];
     let examples = examples.map(|name| format!("config/{name}.toml"));
     let output = run(root, &examples.each_ref().map(String::as_str));
     let told = text_of(&output.stdout);

@@ -15,6 +15,7 @@ mod wrong_lookups;
 mod wrong_merge;
 mod wrong_privacy;
 mod wrong_replace;
+mod wrong_routes;
 mod wrong_topics;
 
 use std::path::{Path, PathBuf};

@@ -91,7 +91,7 @@ impl Rollup {
         let decoded = self.decoder.decode(&records);
         assert!(decoded.bad.is_empty(), "{:?}", decoded.bad);
         let produced = decoded.rows.len() as u64;
-        let rows = TableRows { table: 0, rows: Arc::new(decoded.rows) };
+        let rows = TableRows { table: 0, name: None, rows: Arc::new(decoded.rows) };
         let covered = Offsets::default();
         let batch = Batch {
             covered: &covered,

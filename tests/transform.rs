@@ -12,6 +12,7 @@ mod privacy;
 mod replace;
 mod retention;
 mod rollups;
+mod routing;
 mod rows;
 mod topics;
 

@@ -110,7 +110,10 @@ async fn look_at_database(pipeline: &Pipeline, sink: &Sink, queries: &Queries, f
             if let Err(problems) = queries.compile(pipeline, &prepared) {
                 findings.problems.extend(problems);
             }
-            for plan in prepared.tables.iter() {
+            for (section, plan) in prepared.tables.iter().enumerate() {
+                for other in prepared.routes.tables(section).iter().filter(|other| other.table != plan.table) {
+                    findings.ok.push(format!("table {}: as {}", other.table.full_name(), plan.table.full_name()));
+                }
                 let key: Vec<&str> = plan.key.iter().map(|index| plan.columns[*index].column.name.as_str()).collect();
                 let key = if key.is_empty() { "no key".to_owned() } else { format!("key {}", key.join(", ")) };
                 findings.ok.push(format!("table {}: {} columns, {key}", plan.table.full_name(), plan.columns.len()));

@@ -44,6 +44,9 @@ struct Planned {
 #[derive(Debug, serde::Serialize)]
 struct PlannedTable {
     table: String,
+    /// The other tables of the section, which are filled alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alike: Vec<String>,
     mode: &'static str,
     /// Empty: none, or not known without the database.
     key: Vec<String>,
@@ -158,6 +161,7 @@ async fn planned(pipeline: &Pipeline, queries: &Queries) -> Planned {
             Some(preview) => with_table(&preview.prepared, index, steps.as_deref()),
             None => PlannedTable {
                 table: table.name.clone(),
+                alike: Vec::new(),
                 mode: mode(table.mode),
                 key: table.key.clone(),
                 deletes: None,
@@ -234,8 +238,11 @@ fn with_table(prepared: &Prepared, index: usize, steps: Option<&[Step]>) -> Plan
         side.loss = column.column.ty.as_ref().and_then(|stored| loss(&ty, stored, without_types));
         side
     });
+    let known = prepared.routes.tables(index);
+    let alike = known.iter().map(|other| other.table.full_name()).filter(|name| *name != plan.table.full_name());
     PlannedTable {
         table: plan.table.full_name(),
+        alike: alike.collect(),
         mode: mode(plan.mode),
         key: names(plan, &plan.key),
         deletes: Some(deletes(&plan.deletes)),
@@ -325,6 +332,9 @@ impl PlannedTable {
             columns => format!(", replace {}", columns.join(", ")),
         };
         println!("\n  table {} ({}{key}{deletes}{replace})", self.table, self.mode);
+        if !self.alike.is_empty() {
+            println!("    and alike: {}", self.alike.join(", "));
+        }
         let mut rows = vec![["input", "sql", "result", "column", "may be lost"].map(str::to_owned)];
         for column in &self.columns {
             let stored = match (&column.column, &column.native) {

@@ -51,6 +51,8 @@ pub struct CaseRecord {
 pub struct ExpectedTable {
     /// Index into [`Pipeline::tables`](super::Pipeline).
     pub table: usize,
+    /// Which of its tables, without the schema, where the section's name has a placeholder.
+    pub routed: Option<String>,
     pub rows: Vec<ExpectedRow>,
 }
 

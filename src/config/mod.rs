@@ -23,6 +23,7 @@ mod profile;
 mod raw;
 mod read;
 pub mod reference;
+mod route;
 mod rules;
 pub mod schema;
 mod topic;
@@ -49,6 +50,7 @@ pub use environment::Environment;
 pub use load::{load_daemon, load_pipelines, load_pipelines_with_warnings};
 pub use lookup::{Lookup, LookupColumn, LookupFrom, OnUnavailable};
 pub use problem::{Place, Problem, Problems, Rule, nearest};
+pub use route::{AllowedTables, NamePart, Route};
 pub use rules::{Check, CheckAction};
 
 /// A value that is never shown: no `Debug`, no `Display`, no `Serialize` gives it away.
@@ -311,8 +313,10 @@ impl Default for BatchLimits {
 /// A `[[table]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// As written: `orders` or `schema.orders`.
+    /// As written: `orders` or `schema.orders`, or `orders_{region}`.
     pub name: String,
+    /// Where the name has a placeholder.
+    pub route: Option<Route>,
     pub mode: Mode,
     /// Empty: the table's primary key, where the mode needs one.
     pub key: Vec<String>,

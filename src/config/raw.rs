@@ -13,6 +13,7 @@ use super::private::{NamedKeys, RawKey, RawPrivacy};
 use super::problem::Problems;
 use super::profile::RawProfile;
 use super::read::{Given, Read, Section, Setting, choices, section, sections};
+use super::route::TableNames;
 use super::rules::RawCheck;
 use super::topic::{HeaderColumns, KeyColumns};
 use super::units::{ByteSize, Span};
@@ -168,9 +169,15 @@ section!(RawBatch = "sink.batch" { rows, bytes, linger } later {});
 #[schemars(rename = "Table", extend("required" = ["name"]))]
 #[serde(default, deny_unknown_fields)]
 pub struct RawTable {
-    /// The table as the database has it: `orders` or `schema.orders`.
-    #[schemars(extend("examples" = ["orders", "shop.orders"]))]
+    /// The table as the database has it: `orders` or `schema.orders`. `{topic}` stands for the record's topic (with `_`
+    /// for `.` and `-`), `{column}` for a column of the result of `sql`, without it of [source.columns]. See
+    /// docs/routing.md.
+    #[schemars(extend("examples" = ["orders", "shop.orders", "orders_{region}"]))]
     pub name: Setting<String>,
+    /// Where `name` has a placeholder: the tables that it may name, as a list or as a regular expression from `^` to `$`,
+    /// without their schema. Rows that name another are bad records. Default for a list of topics: those of `{topic}`.
+    #[schemars(extend("examples" = [["orders_eu", "orders_us"], "^orders_[a-z]{2}$"]))]
+    pub tables: Setting<TableNames>,
     /// What a record does. Default: `append`, or `upsert` where `key` is set.
     pub mode: Setting<Mode>,
     /// The columns by which a row is found; the table needs a unique index over them. Default for `upsert`, `update`
@@ -217,7 +224,7 @@ pub struct RawTable {
 }
 
 section!(RawTable = "table" {
-    name, mode, key, deletes, version, missing, sql, filtered, replace, merge, create, from, retention,
+    name, tables, mode, key, deletes, version, missing, sql, filtered, replace, merge, create, from, retention,
 } later {
     "evolve" => "remove it; add columns in the database, the pipeline notices them",
 });

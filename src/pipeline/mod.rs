@@ -19,6 +19,7 @@ mod lane;
 mod lookup_rows;
 mod lookup_tables;
 mod lookups;
+mod naming;
 mod outlet;
 mod ownership;
 pub mod positions;

@@ -8,7 +8,7 @@ use crate::consume::Member;
 use crate::produce::EventProducer;
 use crate::rows::{InputSchema, OutputColumn};
 use crate::write::error::WriteError;
-use crate::write::{self, Destination, Prepared, Writer};
+use crate::write::{self, Destination, Prepared, Routes, Writer};
 
 use super::transactions::{TransactionWriter, Transactions};
 
@@ -97,8 +97,10 @@ pub fn max_lanes(pipeline: &Pipeline) -> usize {
 
 /// What there is to know of a database where there is none.
 fn without_tables(pipeline: &Pipeline) -> Prepared {
+    let input = InputSchema::new(Vec::new(), pipeline.source.timezone.clone());
     Prepared {
-        input: InputSchema::new(Vec::new(), pipeline.source.timezone.clone()),
+        routes: Arc::new(Routes::none(input.clone())),
+        input,
         tables: Arc::default(),
         targets: Vec::new(),
         warnings: Vec::new(),

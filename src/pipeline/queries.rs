@@ -15,6 +15,7 @@ use crate::write::{self, Prepared};
 use super::checks::Conditions;
 use super::follow::{self, Followed};
 use super::joins::Joins;
+use super::naming;
 use super::stages::Stages;
 use super::steps::Step;
 
@@ -105,6 +106,7 @@ impl Queries {
             Some((plan, shape.ok()?))
         };
         let topics = plans.into_iter().filter_map(shape).collect();
+        let statements = naming::planned(pipeline, statements, &mut problems);
         problems.check()?;
         Ok(Self { statements, topics, conditions })
     }
@@ -266,13 +268,16 @@ impl Queries {
             if table.from.is_some() {
                 continue;
             }
-            if table.deletes != Deletes::Ignore
-                && let Err(mistake) = query.deletable(key)
-            {
-                problems.push(sentence("table", &table.name, table.sql.as_ref(), &mistake));
+            let mut key = key.clone();
+            if table.deletes != Deletes::Ignore {
+                // A delete has to find its table, too.
+                key.extend(query.names());
+                let mistake = query.deletable(&key).err();
+                problems.extend(mistake.map(|mistake| sentence("table", &table.name, table.sql.as_ref(), &mistake)));
             }
-            read(&mut columns, query, key);
+            read(&mut columns, query, &key);
         }
+        naming::add_inputs(pipeline, &mut columns);
         for (topic, (query, shape)) in pipeline.topics.iter().zip(&self.topics) {
             let is_key = |index: &usize| topic.key.contains(&query.outputs()[*index].name);
             let varying = (0..query.outputs().len()).filter(is_key).filter_map(|column| query.varies(column));
@@ -358,6 +363,8 @@ impl Queries {
                 }
             }
         }
+        let names = naming::namings(pipeline, &self.statements, &input).map_err(|told| problems.extend(told));
+        let names = names.unwrap_or_default();
         let has_groups = self.statements.iter().flatten().any(Plan::is_grouped);
         match checks {
             Some(checks) if problems.is_empty() => {
@@ -373,6 +380,7 @@ impl Queries {
                     follows,
                     followed,
                     has_groups,
+                    names,
                     profiler,
                 })
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{Deletes, Pipeline};
+use crate::config::{Deletes, Pipeline, Table};
 use crate::dead_letter::Fault;
 use crate::follow::Followers as _;
 use crate::produce::{Event, EventShape};
@@ -16,7 +16,7 @@ use crate::write::reduce::reduce;
 use super::follow::Follow;
 use super::lookups::Lookups;
 use super::queries::Queries;
-use super::stages::Stages;
+use super::stages::{Shape, Stages};
 
 /// The stages before the database, with the types that the file alone gives.
 pub struct Rehearsal {
@@ -44,14 +44,23 @@ pub struct RehearsedColumn {
 
 /// What became of a batch.
 pub struct Rehearsed {
-    /// Per `[[table]]`.
-    pub tables: Vec<Arc<Rows>>,
+    /// Per `[[table]]`: the rows of each of its tables, which have names of their own where the section's has a
+    /// placeholder.
+    pub tables: Vec<BTreeMap<Option<Arc<str>>, Arc<Rows>>>,
     /// Per `[[topic]]`.
     pub topics: Vec<RehearsedEvents>,
     /// Records that are in none of them: their index, and what is wrong with them.
     pub bad: Vec<(u32, Fault)>,
     /// Why nothing follows from what was merged: it would block the pipeline.
     pub unfollowed: Option<String>,
+}
+
+impl Rehearsed {
+    /// The rows of one table; `name`: which of the section's, where its name has a placeholder.
+    pub fn rows(&self, table: usize, name: Option<&str>) -> Option<&Rows> {
+        let found = self.tables[table].iter().find(|(known, _)| known.as_deref() == name);
+        found.map(|(_, rows)| &**rows)
+    }
 }
 
 /// The events of a topic.
@@ -137,16 +146,22 @@ impl Rehearsal {
             };
         };
         let bad: BTreeMap<u32, Fault> = shaped.bad.into_iter().chain(refused).collect();
-        let tables = shaped.tables.into_iter().zip(&pipeline.tables).map(|(shape, table)| match table.deletes {
-            _ if !table.replace.is_empty() => parents_as_deletes(&shape.rows),
-            Deletes::Ignore => without_deletes(&shape.rows),
-            Deletes::Hard | Deletes::Soft(_) => shape.rows,
-        });
-        let mut tables: Vec<Arc<Rows>> = tables.collect();
+        let shown = |table: &Table, rows: Arc<Rows>| match table.deletes {
+            _ if !table.replace.is_empty() => parents_as_deletes(&rows),
+            Deletes::Ignore => without_deletes(&rows),
+            Deletes::Hard | Deletes::Soft(_) => rows,
+        };
+        let sections = || shaped.tables.iter().zip(&pipeline.tables);
+        let mut tables: Vec<Arc<Rows>> = sections().map(|(shape, table)| shown(table, shape.rows.clone())).collect();
         let (mut topics, mut unfollowed) = (topics, None);
         if !self.stages.followed().is_empty() {
             unfollowed = self.follow(pipeline, &mut tables, &mut topics).err();
         }
+        let parts = |((shape, table), rows): ((&Shape, &Table), Arc<Rows>)| match shape.routed {
+            None => [(None, rows)].into(),
+            Some(_) => shape.parts().into_iter().map(|(name, rows)| (name, shown(table, rows))).collect(),
+        };
+        let tables = sections().zip(tables).map(parts).collect();
         Rehearsed { tables, topics, bad: bad.into_iter().collect(), unfollowed }
     }
 

@@ -15,6 +15,7 @@ use crate::transform::{Join, Transform};
 use super::checks::{Checks, Judged};
 use super::follow::{self, Followed};
 use super::lookups::Lookups;
+use super::naming::{Naming, Routed};
 
 /// The stages of a pipeline, shared by its lanes.
 pub struct Stages {
@@ -35,6 +36,8 @@ pub struct Stages {
     pub(super) has_groups: bool,
     /// What `[profile]` asks for.
     pub(super) profiler: Option<Profiler>,
+    /// One per `[[table]]`; `None`: it is one table.
+    pub(super) names: Vec<Option<Naming>>,
 }
 
 /// A batch of records as the rows of each table and topic.
@@ -62,6 +65,8 @@ pub struct Shaped {
 /// What a batch is to one table.
 pub struct Shape {
     pub rows: Arc<Rows>,
+    /// The rows by their table, where the rows name it.
+    pub routed: Option<Vec<Routed>>,
     /// Rows that the statement's WHERE left out.
     pub filtered: u64,
     /// Deletes that an aggregation has no use for.
@@ -104,15 +109,13 @@ impl Stages {
             checked = Arc::new(lookups.join(&self.joins, rows, records.leases(), &mut bad).await);
         }
         let mut rows = without(&checked, refused);
-        let (mut tables, mut topics) = (self.tables(&rows, &mut bad), self.topics(&rows, &mut bad));
+        let (mut tables, mut topics) = (self.tables(&rows, records, &mut bad), self.topics(&rows, &mut bad));
         // A record goes into all tables or into none, and out of every sum: what one statement failed on, the others do
         // again without it.
-        while self.transforms.len() + self.topics.len() > 1
-            && !bad.is_empty()
-            && rows.origins.iter().any(|origin| bad.contains_key(origin))
-        {
+        let are_apart = self.transforms.len() + self.topics.len() > 1 || self.names.iter().any(Option::is_some);
+        while are_apart && !bad.is_empty() && rows.origins.iter().any(|origin| bad.contains_key(origin)) {
             rows = without(&checked, &bad.keys().chain(refused).copied().collect());
-            tables = self.tables(&rows, &mut bad);
+            tables = self.tables(&rows, records, &mut bad);
             topics = self.topics(&rows, &mut bad);
         }
         let taken_out = (checked.len() - rows.len()) as u64;
@@ -132,20 +135,42 @@ impl Stages {
         self.topics.iter().map(events).collect()
     }
 
-    fn tables(&self, rows: &Arc<Rows>, bad: &mut BTreeMap<u32, Fault>) -> Vec<Shape> {
-        let shape = |(transform, follows): (&Option<Transform>, &bool)| {
+    fn tables(&self, rows: &Arc<Rows>, records: &Records, bad: &mut BTreeMap<u32, Fault>) -> Vec<Shape> {
+        let shape = |((transform, follows), naming): ((&Option<Transform>, &bool), &Option<Naming>)| {
             if *follows {
-                return Shape { rows: follow::nothing(), filtered: 0, ignored: 0 };
+                return Shape { rows: follow::nothing(), routed: None, filtered: 0, ignored: 0 };
             }
-            let Some(transform) = transform else { return Shape { rows: rows.clone(), filtered: 0, ignored: 0 } };
-            let transformed = transform.run(rows);
-            for (record, fault) in transformed.bad {
-                bad.entry(record).or_insert(fault);
+            let mut shape = self::shape(rows, transform.as_ref(), bad);
+            if let Some(naming) = naming {
+                let (routed, ignored) = naming.split(&shape.rows, records, bad);
+                shape.ignored += ignored;
+                shape.routed = Some(routed);
             }
-            let (filtered, ignored) = (transformed.filtered, transformed.ignored);
-            Shape { rows: Arc::new(transformed.rows), filtered, ignored }
+            shape
         };
-        self.transforms.iter().zip(&self.follows).map(shape).collect()
+        self.transforms.iter().zip(&self.follows).zip(&self.names).map(shape).collect()
+    }
+}
+
+fn shape(rows: &Arc<Rows>, transform: Option<&Transform>, bad: &mut BTreeMap<u32, Fault>) -> Shape {
+    let Some(transform) = transform else {
+        return Shape { rows: rows.clone(), routed: None, filtered: 0, ignored: 0 };
+    };
+    let transformed = transform.run(rows);
+    for (record, fault) in transformed.bad {
+        bad.entry(record).or_insert(fault);
+    }
+    let (filtered, ignored) = (transformed.filtered, transformed.ignored);
+    Shape { rows: Arc::new(transformed.rows), routed: None, filtered, ignored }
+}
+
+impl Shape {
+    /// What is written of it: the rows of each table, with its name where the rows have it.
+    pub fn parts(&self) -> Vec<(Option<Arc<str>>, Arc<Rows>)> {
+        match &self.routed {
+            None => vec![(None, self.rows.clone())],
+            Some(routed) => routed.iter().map(|part| (Some(part.name.clone()), part.rows.clone())).collect(),
+        }
     }
 }
 

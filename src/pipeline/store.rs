@@ -259,9 +259,10 @@ impl Store {
                 (&[][..], Some(letters))
             }
         };
-        let tables =
-            shaped.tables.iter().enumerate().map(|(table, shape)| TableRows { table, rows: shape.rows.clone() });
-        let tables: Vec<TableRows> = tables.collect();
+        let parts = shaped.tables.iter().enumerate().flat_map(|(table, shape)| {
+            shape.parts().into_iter().map(move |(name, rows)| TableRows { table, name, rows })
+        });
+        let tables: Vec<TableRows> = parts.collect();
         let outgoing = Outgoing {
             pipeline: &self.context.pipeline.name,
             records: &piece.records,
@@ -315,22 +316,36 @@ impl Store {
     ) {
         let pipeline = &self.context.pipeline;
         let (counts, delivered) = stored;
-        let tables = self.context.prepared.tables.iter().zip(&shaped.tables);
-        for (((plan, shape), counts), table) in tables.zip(counts).zip(&pipeline.tables) {
-            debug_assert!(
-                table.from.is_some() || counts.total() == shape.rows.produced() as u64,
-                "every row of a batch has one outcome"
-            );
-            let counts = RowCounts {
-                filtered: counts.filtered + shape.filtered,
-                ignored: counts.ignored + shape.ignored,
-                ..*counts
-            };
-            let dead_lettered = match pipeline.errors.bad_records {
-                BadRecords::DeadLetter => shaped.taken_out,
-                BadRecords::Skip | BadRecords::Stop => 0,
-            };
-            events::rows_written(&pipeline.name, &plan.table.full_name(), &counts, dead_lettered);
+        let dead_lettered = match pipeline.errors.bad_records {
+            BadRecords::DeadLetter => shaped.taken_out,
+            BadRecords::Skip | BadRecords::Stop => 0,
+        };
+        let mut counts = counts.iter();
+        let tables = self.context.prepared.tables.iter().zip(&pipeline.tables);
+        for ((plan, table), shape) in tables.zip(&shaped.tables) {
+            let before = RowCounts { filtered: shape.filtered, ignored: shape.ignored, ..RowCounts::default() };
+            for ((name, rows), written) in shape.parts().iter().zip(counts.by_ref()) {
+                debug_assert!(
+                    table.from.is_some() || written.total() == rows.produced() as u64,
+                    "every row of a batch has one outcome"
+                );
+                match name {
+                    Some(name) => {
+                        let name =
+                            plan.table.schema.as_ref().map_or(name.to_string(), |schema| format!("{schema}.{name}"));
+                        events::rows_written(&pipeline.name, &name, written, 0);
+                    }
+                    None => {
+                        let mut all = before;
+                        all += *written;
+                        events::rows_written(&pipeline.name, &plan.table.full_name(), &all, dead_lettered);
+                    }
+                }
+            }
+            if shape.routed.is_some() {
+                // Which of its tables they would have gone to is not known.
+                events::rows_written(&pipeline.name, &table.name, &before, dead_lettered);
+            }
         }
         for (topic, sent) in pipeline.topics.iter().zip(delivered) {
             events::events_delivered(&pipeline.name, &topic.name, *sent);

@@ -164,14 +164,19 @@ impl Attempts<'_> {
         let Some(Database { trial, .. }) = &mut self.database else {
             return Ok(Written { counts: Vec::new(), tables: Vec::new(), topics: Vec::new() });
         };
-        let rows = |(table, shape): (usize, &Shape)| TableRows { table, rows: shape.rows.clone() };
-        let tables: Vec<TableRows> = shaped.tables.iter().enumerate().map(rows).collect();
+        let rows = |(table, shape): (usize, &Shape)| {
+            shape.parts().into_iter().map(move |(name, rows)| TableRows { table, name, rows })
+        };
+        let tables: Vec<TableRows> = shaped.tables.iter().enumerate().flat_map(rows).collect();
+        let sections = shaped.tables.len();
         let (mut in_order, mut backoff) = (false, Backoff::new());
         loop {
             let follow = Follow::new(self.stages.followed());
             let error = match trial.attempt(&tables, &follow, in_order).await {
-                Ok(counts) => {
-                    let following = (0..tables.len()).map(|table| follow.rows(table)).collect();
+                Ok(counted) => {
+                    let following = (0..sections).map(|table| follow.rows(table)).collect();
+                    let mut counts = vec![RowCounts::default(); sections];
+                    tables.iter().zip(&counted).for_each(|(table, counted)| counts[table.table] += *counted);
                     let topics = follow.topics(self.pipeline.topics.len()).0;
                     return Ok(Written { counts, tables: following, topics });
                 }
@@ -234,8 +239,14 @@ impl Attempts<'_> {
                     Deletes::Hard | Deletes::Soft(_) => rows,
                 };
                 let (filtered, ignored) = (counts.filtered + shape.filtered, counts.ignored + shape.ignored);
+                // The tables of a name with a placeholder are shown as one.
+                let table = &self.pipeline.tables[index];
+                let name = table
+                    .route
+                    .as_ref()
+                    .map_or_else(|| prepared.tables[index].table.full_name(), |_| table.name.clone());
                 tables.push(TriedTable {
-                    name: prepared.tables[index].table.full_name(),
+                    name,
                     columns: columns(prepared, index, &private_of_tables[index]),
                     rows,
                     counts: RowCounts { filtered, ignored, ..counts },

@@ -113,7 +113,7 @@ impl Plan {
                     passes: passed(&output.expr, &self.reads)
                         .and_then(|read| self.reads.iter().position(|column| column.name == read.name))
                         .map(|read| scan[read]),
-                    is_key: key.contains(&index) || self.replace.contains(&index),
+                    is_key: key.contains(&index) || self.is_needed(index, !key.is_empty()),
                     aggregate: output.aggregate,
                     convert,
                     place,

@@ -27,6 +27,8 @@ pub struct Plan {
     /// Indexes into `outputs`: the parent's key, whose stored rows go before a record's rows come.
     pub(super) replace: Vec<usize>,
     pub(super) joins: Vec<JoinPlan>,
+    /// Indexes into `outputs`: what the table's name needs.
+    pub(super) names: Vec<usize>,
 }
 
 /// One output of a statement.
@@ -107,9 +109,9 @@ impl Known<'_> {
         let outputs = statement.outputs.iter().map(|output| output_column(output, &reads)).collect::<Result<_, _>>()?;
         let is_free = self.query.inputs.iter().all(|column| column.name != OPERATION);
         let has_operation = !self.query.follows && is_free && used.contains(OPERATION);
-        let (joins, replace) = (Vec::new(), Vec::new());
+        let (joins, replace, names) = (Vec::new(), Vec::new(), Vec::new());
         let merges = self.query.aggregates.is_some();
-        Ok(Plan { statement, has_operation, merges, outputs, reads, joins, replace })
+        Ok(Plan { statement, has_operation, merges, outputs, reads, joins, replace, names })
     }
 
     /// The keys of a join, as a statement over the same records.

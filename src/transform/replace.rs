@@ -1,4 +1,4 @@
-//! `replace`: the columns by which the rows of a record replace the stored ones.
+//! `replace`, the columns by which the rows of a record replace the stored ones, and the columns of the table's name.
 //!
 //! They are computed once per record, so that a record whose list is empty deletes the rows that its parent has.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tidegate_sql::{Output, Statement, unnested};
 
 use super::SqlProblem;
-use super::plan::{columns_of, problem};
+use super::plan::{Plan, columns_of, problem};
 
 /// The outputs that `replace` names.
 ///
@@ -53,4 +53,34 @@ fn find(outputs: &[Output], name: &str) -> Option<usize> {
     let mut similar = (0..outputs.len()).filter(|index| outputs[*index].name.eq_ignore_ascii_case(name));
     let first = similar.next()?;
     similar.next().is_none().then_some(first)
+}
+
+impl Plan {
+    /// The output of a name: the exact one, else the only one that equals it but for case.
+    pub fn output(&self, name: &str) -> Option<usize> {
+        find(&self.statement.outputs, name)
+    }
+
+    /// The same, where the name of the table needs these outputs in every row.
+    #[must_use]
+    pub fn named_by(self, names: Vec<usize>) -> Self {
+        Self { names, ..self }
+    }
+
+    /// Indexes into `outputs`: what the table's name needs.
+    pub fn names(&self) -> &[usize] {
+        &self.names
+    }
+
+    /// Is the output the record's own, and not an element's?
+    pub fn is_of_record(&self, output: usize) -> bool {
+        let elements: BTreeSet<String> = (0..self.statement.unnests.len()).map(unnested).collect();
+        columns_of(&self.statement.outputs[output].expr).is_disjoint(&elements)
+    }
+
+    /// Do rows that delete need the output, besides the key?
+    pub(super) fn is_needed(&self, output: usize, deletes: bool) -> bool {
+        let is_named = self.names.contains(&output) && (deletes || !self.replace.is_empty());
+        is_named || self.replace.contains(&output)
+    }
 }

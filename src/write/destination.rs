@@ -1,10 +1,11 @@
 //! A sink database, as the pipeline sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::{Database, Lookup, Pipeline, Sink, SourceColumn, Table};
+use crate::config::{AllowedTables, Database, Lookup, Pipeline, Sink, Table};
 use crate::dead_letter::DeadLetter;
 use crate::events;
 use crate::follow::Followers;
@@ -14,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::rows::{InputSchema, OutputColumn, Rows};
 use crate::types::ColumnType;
 
+use super::catalog::CatalogTable;
 use super::claim::{self, ClaimOutcome, ClaimRequest};
 use super::create::{Draft, design};
 use super::error::WriteError;
@@ -24,6 +26,7 @@ use super::planner::{self, Planned};
 use super::postgres::{self, PostgresSession};
 use super::preview::{Preview, TablePreview, statements};
 use super::retention::{self, Retained};
+use super::routes::{Routes, Sections};
 use super::session::Session;
 use super::sqlite::{self, SqliteSession};
 use super::step::RowCounts;
@@ -75,6 +78,8 @@ pub struct Prepared {
     pub tables: Arc<[TablePlan]>,
     /// Per `[[table]]`: the type that each column of its statement must have; `None` without SQL.
     pub targets: Vec<Option<Vec<ColumnType>>>,
+    /// The tables of sections whose name has a placeholder; `tables` has one of each.
+    pub routes: Arc<Routes>,
     /// What the operator should know: weak durability, columns that nothing fills ...
     pub warnings: Vec<String>,
 }
@@ -82,7 +87,8 @@ pub struct Prepared {
 impl From<Planned> for Prepared {
     fn from(planned: Planned) -> Self {
         let Planned { input, tables, targets, warnings } = planned;
-        Self { input, tables: tables.into(), targets, warnings }
+        let routes = Routes::new(Sections::default(), Vec::new(), input.clone(), targets.clone());
+        Self { input, tables: tables.into(), targets, routes: Arc::new(routes), warnings }
     }
 }
 
@@ -120,6 +126,8 @@ pub struct Batch<'a> {
 pub struct TableRows {
     /// Index into [`Prepared::tables`].
     pub table: usize,
+    /// Which table, without its schema, where the section's name has a placeholder.
+    pub name: Option<Arc<str>>,
     pub rows: Arc<Rows>,
 }
 
@@ -189,11 +197,7 @@ struct Inspected {
 struct SqlDestination<S> {
     pipeline: String,
     sink: Sink,
-    tables: Vec<Table>,
-    queries: Vec<Option<Vec<OutputColumn>>>,
-    columns: Vec<SourceColumn>,
-    timezone: Option<String>,
-    has_other_readers: bool,
+    sections: Sections,
     lookups: Vec<Lookup>,
     session: std::marker::PhantomData<fn() -> S>,
 }
@@ -203,14 +207,16 @@ impl<S: Session> SqlDestination<S> {
         Self {
             pipeline: pipeline.name.clone(),
             sink: sink.clone(),
-            tables: pipeline.tables.clone(),
-            queries,
-            columns: pipeline.source.columns.clone(),
-            timezone: pipeline.source.timezone.clone(),
-            has_other_readers: !pipeline.checks.is_empty()
-                || !pipeline.topics.is_empty()
-                || !pipeline.profile.is_empty()
-                || pipeline.privacy.is_some(),
+            sections: Sections {
+                tables: pipeline.tables.clone(),
+                queries,
+                columns: pipeline.source.columns.clone(),
+                timezone: pipeline.source.timezone.clone(),
+                has_other_readers: !pipeline.checks.is_empty()
+                    || !pipeline.topics.is_empty()
+                    || !pipeline.profile.is_empty()
+                    || pipeline.privacy.is_some(),
+            },
             lookups: pipeline.lookups.clone(),
             session: std::marker::PhantomData,
         }
@@ -218,14 +224,25 @@ impl<S: Session> SqlDestination<S> {
 
     async fn inspect(&self, session: &mut S, absent: Absent) -> Result<Result<Inspected, Vec<String>>, WriteError> {
         let mut warnings = session.inspect_server().await?;
-        let mut catalog = Vec::with_capacity(self.tables.len());
-        let mut drafts = Vec::with_capacity(self.tables.len());
+        let mut tables = self.sections.tables.clone();
+        let mut catalog = Vec::with_capacity(tables.len());
+        let mut drafts = Vec::with_capacity(tables.len());
+        let mut members: Vec<Vec<Arc<str>>> = Vec::with_capacity(tables.len());
         let mut problems = Vec::new();
-        for (table, query) in self.tables.iter().zip(&self.queries) {
-            let found = session.table(&table.name).await?;
+        for (table, query) in tables.iter_mut().zip(&self.sections.queries) {
+            let names = names_of(session, table).await?;
+            let found = first_of(session, table, &names).await?;
+            if table.route.is_some() && names.is_empty() {
+                problems.push(format!(
+                    "table {}: the database has no table that `tables` matches: create the first, from which the \
+                     columns' types are taken",
+                    table.name
+                ));
+            }
+            members.push(names);
             let is_assumed =
                 found.is_none() && (absent == Absent::Assumed || (absent == Absent::Created && table.create));
-            let draft = match design(table, query.as_deref(), &self.columns) {
+            let draft = match design(table, query.as_deref(), &self.sections.columns) {
                 _ if !is_assumed => None,
                 Ok(new) => session.draft(&new).await?.map_err(|told| problems.extend(told)).ok(),
                 // That the table is not there is told by the planner.
@@ -241,15 +258,7 @@ impl<S: Session> SqlDestination<S> {
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        let planned = planner::plan(planner::Request {
-            tables: &self.tables,
-            catalog: &catalog,
-            queries: &self.queries,
-            columns: &self.columns,
-            timezone: self.timezone.as_deref(),
-            other_readers: self.has_other_readers,
-        });
-        let planned = match planned {
+        let planned = match self.sections.plan_of(&tables, &catalog) {
             Ok(planned) => planned,
             Err(problems) => return Ok(Err(problems)),
         };
@@ -266,11 +275,32 @@ impl<S: Session> SqlDestination<S> {
         let (of_lookups, wrong) = lookup::inspect(session, &self.lookups).await?;
         warnings.extend(of_lookups);
         problems.extend(wrong);
+        let routes = Routes::new(self.sections.clone(), catalog, planned.input.clone(), planned.targets.clone());
+        for (section, (names, table)) in members.iter().zip(&self.sections.tables).enumerate() {
+            // Those that match a pattern are checked when they first appear.
+            let is_list = table.route.as_ref().is_some_and(|route| !route.known().is_empty());
+            let looked_at = match drafts[section] {
+                Some(_) => 0,
+                None if is_list => names.len(),
+                None => 1,
+            };
+            for name in names.iter().take(looked_at) {
+                match routes.add(session, section, name).await? {
+                    Ok((_, told)) => warnings.extend(told),
+                    Err(told) => problems.extend(told),
+                }
+            }
+        }
+        // The first table of such a section is looked at twice.
+        let mut seen = BTreeSet::new();
+        warnings.retain(|text| seen.insert(text.clone()));
+        problems.retain(|text| seen.insert(text.clone()));
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
-        let (input, targets) = (planned.input, planned.targets);
-        Ok(Ok(Inspected { prepared: Prepared { input, tables: tables.into(), targets, warnings }, drafts }))
+        let (input, tables, targets) = (planned.input, tables.into(), planned.targets);
+        let prepared = Prepared { input, tables, targets, routes: Arc::new(routes), warnings };
+        Ok(Ok(Inspected { prepared, drafts }))
     }
 
     /// What [`Destination::prepare`] does on its connection.
@@ -292,8 +322,45 @@ impl<S: Session> SqlDestination<S> {
     }
 }
 
+/// The tables that a section may name, as far as they are known, in order; none for a section with one table.
+async fn names_of<S: Session>(session: &mut S, table: &Table) -> Result<Vec<Arc<str>>, WriteError> {
+    let Some(route) = &table.route else { return Ok(Vec::new()) };
+    let mut names: Vec<Arc<str>> = match &route.tables {
+        AllowedTables::List(names) => names.iter().map(|name| Arc::from(name.as_str())).collect(),
+        AllowedTables::Pattern(_) => {
+            let found = session.table_names(route.schema.as_deref()).await?;
+            found.iter().filter(|name| route.admits(name)).map(|name| Arc::from(name.as_str())).collect()
+        }
+    };
+    names.sort();
+    Ok(names)
+}
+
+/// The table of a section; of those that it may name the first that is there, under whose name it goes on.
+async fn first_of<S: Session>(
+    session: &mut S,
+    table: &mut Table,
+    names: &[Arc<str>],
+) -> Result<Option<CatalogTable>, WriteError> {
+    let Some(route) = &table.route else { return session.table(&table.name).await };
+    let full_names: Vec<String> = names.iter().map(|name| route.full_name(name)).collect();
+    for name in &full_names {
+        if let Some(found) = session.table(name).await? {
+            table.name.clone_from(name);
+            return Ok(Some(found));
+        }
+    }
+    if let Some(first) = full_names.into_iter().next() {
+        table.name = first;
+    }
+    Ok(None)
+}
+
 /// The index by which the rows of a parent are found. Without one every batch searches the table: a warning.
-async fn find_index<S: Session>(session: &mut S, plan: &mut TablePlan) -> Result<Option<String>, WriteError> {
+pub(super) async fn find_index<S: Session>(
+    session: &mut S,
+    plan: &mut TablePlan,
+) -> Result<Option<String>, WriteError> {
     let Some(replace) = &mut plan.replace else { return Ok(None) };
     let names: Vec<&str> = replace.columns.iter().map(|&column| plan.columns[column].column.name.as_str()).collect();
     let indexes = session.indexes(&plan.table).await?;
@@ -366,11 +433,17 @@ impl<S: Session> Destination for SqlDestination<S> {
     }
 
     fn writer(&self, prepared: &Prepared) -> Box<dyn Writer> {
-        Box::new(SqlWriter::<S>::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone()))
+        Box::new(SqlWriter::<S>::new(
+            self.sink.clone(),
+            self.pipeline.clone(),
+            prepared.tables.clone(),
+            prepared.routes.clone(),
+        ))
     }
 
     fn trial(&self, prepared: &Prepared) -> Box<dyn Trial> {
-        let work = Work::new(self.sink.clone(), self.pipeline.clone(), prepared.tables.clone());
+        let (plans, routes) = (prepared.tables.clone(), prepared.routes.clone());
+        let work = Work::new(self.sink.clone(), self.pipeline.clone(), plans, routes);
         Box::new(SqlTrial::<S>::new(work))
     }
 

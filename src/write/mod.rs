@@ -24,6 +24,7 @@ pub mod postgres;
 mod preview;
 pub mod reduce;
 mod retention;
+mod routes;
 #[allow(unsafe_code, reason = "sqlx does not hand out its sockets; they are found by number")]
 mod socket;
 pub mod sqlite;
@@ -39,5 +40,6 @@ pub use merged::Partial;
 pub use planner::{holds_every_value, imagined};
 pub use preview::{Preview, preview};
 pub use retention::Retained;
+pub use routes::Routes;
 pub use step::RowCounts;
 pub use trial::Trial;

@@ -45,6 +45,9 @@ pub trait Session: Send + Sized + 'static {
     /// statement in the message where the right is missing.
     async fn create(&mut self, draft: &Draft) -> Result<(), WriteError>;
 
+    /// The names of the tables in a schema; `None`: the connection's.
+    async fn table_names(&mut self, schema: Option<&str>) -> Result<Vec<String>, WriteError>;
+
     /// Checks that belong to this database alone: rights on the table, the storage engine, extra unique indexes
     /// where `ON DUPLICATE KEY` would fire on them. Every problem as a sentence with its cure.
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError>;

@@ -36,6 +36,7 @@ use super::error::WriteError;
 use super::plan::TablePlan;
 use super::reduce::{Reduced, reduce};
 use super::retention;
+use super::routes::Routes;
 use super::session::{CommitError, Move, Position, Session, keeps_positions};
 use super::step::{Action, RowCounts, Step};
 
@@ -54,6 +55,7 @@ pub(super) struct Work {
     sink: Sink,
     pipeline: String,
     plans: Arc<[TablePlan]>,
+    routes: Option<Arc<Routes>>,
 }
 
 /// How an attempt ended that did not succeed.
@@ -71,14 +73,14 @@ impl From<WriteError> for Failure {
 }
 
 impl<S: Session> SqlWriter<S> {
-    pub fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>) -> Self {
-        Self { work: Work::new(sink, pipeline, plans), session: None }
+    pub fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>, routes: Arc<Routes>) -> Self {
+        Self { work: Work::new(sink, pipeline, plans, routes), session: None }
     }
 }
 
 impl Work {
-    pub(super) fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>) -> Self {
-        Self { sink, pipeline, plans }
+    pub(super) fn new(sink: Sink, pipeline: String, plans: Arc<[TablePlan]>, routes: Arc<Routes>) -> Self {
+        Self { sink, pipeline, plans, routes: Some(routes) }
     }
 
     pub(super) async fn connect<S: Session>(&self) -> Result<S, WriteError> {
@@ -112,9 +114,10 @@ impl Work {
         moves: &[Move],
         counts: &mut Vec<RowCounts>,
     ) -> Result<(), Failure> {
+        let named = self.named(session, batch).await?;
         session.begin().await?;
         self.fence(session, moves).await?;
-        *counts = self.apply(session, batch).await?;
+        *counts = self.apply(session, batch, &named).await?;
         if !batch.dead_letters.is_empty() {
             session.store_dead_letters(&self.pipeline, batch.dead_letters).await?;
         }
@@ -147,14 +150,29 @@ impl Work {
         .answered())
     }
 
+    /// The plans of tables that are named by their rows. Before BEGIN: a table that is new is looked up.
+    pub(super) async fn named<S: Session>(
+        &self,
+        session: &mut S,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<Option<Arc<TablePlan>>>, WriteError> {
+        match &self.routes {
+            Some(routes) if batch.tables.iter().any(|table| table.name.is_some()) => {
+                routes.resolve(session, batch.tables).await
+            }
+            _ => Ok(vec![None; batch.tables.len()]),
+        }
+    }
+
     pub(super) async fn apply<S: Session>(
         &self,
         session: &mut S,
         batch: &Batch<'_>,
+        named: &[Option<Arc<TablePlan>>],
     ) -> Result<Vec<RowCounts>, WriteError> {
         let mut work: Vec<(&TablePlan, Reduced)> = Vec::with_capacity(batch.tables.len());
-        for table in batch.tables {
-            let plan = &self.plans[table.table];
+        for (table, named) in batch.tables.iter().zip(named) {
+            let plan = named.as_deref().unwrap_or(&self.plans[table.table]);
             let (rows, expired) = retention::arriving(plan, &table.rows);
             let mut reduced = reduce(plan, &rows, batch.in_order);
             reduced.counts.expired = expired;

@@ -53,8 +53,9 @@ impl<S: Session> SqlTrial<S> {
             None => self.work.connect::<S>().await?,
         };
         let work = async {
+            let named = self.work.named(&mut session, batch).await?;
             session.begin_trial().await?;
-            let counts = self.work.apply(&mut session, batch).await?;
+            let counts = self.work.apply(&mut session, batch, &named).await?;
             session.settle().await?;
             Ok(counts)
         };

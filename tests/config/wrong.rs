@@ -8,6 +8,7 @@ use super::wrong_lookups::LOOKUP;
 use super::wrong_merge::MERGE;
 use super::wrong_privacy::PRIVACY;
 use super::wrong_replace::REPLACE;
+use super::wrong_routes::ROUTES;
 use super::wrong_topics::TOPIC;
 use super::{GOOD, changed, load, told};
 
@@ -291,11 +292,6 @@ const SINK: &[Case] = &[
 const TABLES: &[Case] = &[
     ("\n[[table]]\nname = \"orders\"\n", "", &["`table` is missing", "[[table]]"]),
     ("[[table]]\nname = \"orders\"\n", "▶[[table]]\n", &["`table.name` is missing"]),
-    (
-        "[[table]]\nname = \"orders\"\n",
-        "[[table]]\nname = ▶\"{topic}\"\n",
-        &["does not have table names with {..} yet"],
-    ),
     ("[[table]]\nname = \"orders\"\n", "[[table]]\nname = ▶\"a.b.c\"\n", &["write \"table\" or \"schema.table\""]),
     ("[[table]]\nname = \"orders\"\n", "[[table]]\nname = ▶\"tidegate_positions\"\n", &["is Tidegate's own"]),
     (TABLE, "[[table]]\nname = \"orders\"\n▶[[table]]\nmode = \"append\"\n", &["`table.name` is missing"]),
@@ -374,6 +370,7 @@ pub fn every_case() -> Vec<Case> {
         FOLLOW,
         CREATE,
         LOOKUP,
+        ROUTES,
         TOPIC,
         PRIVACY,
         COLUMNS,

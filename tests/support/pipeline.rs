@@ -23,6 +23,7 @@ pub fn table(name: &str, mode: Mode) -> Table {
     let deletes = if matches!(mode, Mode::Upsert | Mode::Update) { Deletes::Hard } else { Deletes::Ignore };
     Table {
         name: name.to_owned(),
+        route: None,
         mode,
         key: Vec::new(),
         deletes,

@@ -11,6 +11,7 @@ use crate::lease::Lease;
 use crate::offsets::TopicPartition;
 use crate::pipeline::{Queries, Rehearsal, Rehearsed};
 use crate::records::Records;
+use crate::rows::Rows;
 
 use self::compare::Difference;
 use super::watch::Watch;
@@ -121,12 +122,15 @@ fn compared(
     let zone = pipeline.source.timezone.as_deref();
     let mut differences = Vec::new();
     for expected in &case.tables {
-        let table = compare::Table {
-            name: &pipeline.tables[expected.table].name,
-            columns: rehearsal.columns(expected.table),
-            rows: &rehearsed.tables[expected.table],
-            zone,
+        let (section, columns) = (&pipeline.tables[expected.table], rehearsal.columns(expected.table));
+        let routed = expected.routed.as_deref();
+        let name = match (&section.route, routed) {
+            (Some(route), Some(name)) => route.full_name(name),
+            _ => section.name.clone(),
         };
+        let nothing = Rows::nothing();
+        let rows = rehearsed.rows(expected.table, routed).unwrap_or(&nothing);
+        let table = compare::Table { name: &name, columns, rows, zone };
         differences.extend(table.differences(&expected.rows));
     }
     for expected in &case.topics {

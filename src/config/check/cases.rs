@@ -74,8 +74,8 @@ fn case(raw: &RawCase, section: &Place, known: Known<'_>, problems: &mut Problem
             continue;
         }
         match output_of(name, key, tables, topics, problems) {
-            Some(Output::Table(table)) => match rows.iter().map(|given| row(given, problems)).collect() {
-                Some(rows) => of_tables.push(ExpectedTable { table, rows }),
+            Some(Output::Table(table, routed)) => match rows.iter().map(|given| row(given, problems)).collect() {
+                Some(rows) => of_tables.push(ExpectedTable { table, routed, rows }),
                 None => expected = None,
             },
             Some(Output::Topic(topic)) => match events::expected(topic, &topics[topic], rows, problems) {
@@ -103,14 +103,30 @@ fn case(raw: &RawCase, section: &Place, known: Known<'_>, problems: &mut Problem
 }
 
 enum Output {
-    Table(usize),
+    /// With the name of one of its tables, where its own has a placeholder.
+    Table(usize, Option<String>),
     Topic(usize),
+}
+
+fn table_of(name: &str, tables: &[Table]) -> Option<Output> {
+    let fixed = tables.iter().position(|table| table.route.is_none() && table.name == name);
+    if let Some(table) = fixed {
+        return Some(Output::Table(table, None));
+    }
+    tables.iter().enumerate().find_map(|(index, table)| {
+        let route = table.route.as_ref()?;
+        let bare = match &route.schema {
+            Some(schema) => name.strip_prefix(schema.as_str())?.strip_prefix('.')?,
+            None => name,
+        };
+        route.admits(bare).then(|| Output::Table(index, Some(bare.to_owned())))
+    })
 }
 
 fn output_of(name: &str, place: &Place, tables: &[Table], topics: &[Topic], problems: &mut Problems) -> Option<Output> {
     let found = match name.strip_prefix(TOPIC) {
         Some(name) => topics.iter().position(|topic| topic.name == name).map(Output::Topic),
-        None => tables.iter().position(|table| table.name == name).map(Output::Table),
+        None => table_of(name, tables),
     };
     if found.is_none() {
         let names: Vec<String> = (tables.iter().map(|table| table.name.clone()))

@@ -13,6 +13,7 @@ mod private;
 mod profile;
 mod replace;
 mod retention;
+mod route;
 mod rules;
 mod sink;
 mod source;
@@ -59,7 +60,10 @@ pub fn pipeline(
         let cure = "write a section [[table]] with the table's name";
         let database = sink.as_ref().and_then(Target::database).map(|sink| sink.database);
         match raw.table.required(top, "table", cure, problems) {
-            Some(given) => table::tables(given, database, delivery, problems),
+            Some(given) => {
+                let topics = source.as_ref().map(|source| &source.topics);
+                table::tables(given, topics, database, delivery, problems)
+            }
             None => None,
         }
     };

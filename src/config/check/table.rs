@@ -5,30 +5,23 @@ use std::collections::BTreeSet;
 use crate::config::problem::{Place, Problem, Problems, Rule, nearest, printable};
 use crate::config::raw::RawTable;
 use crate::config::read::{Given, Setting};
-use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table};
+use crate::config::route::is_ours;
+use crate::config::{Database, Deletes, Delivery, Filtered, Missing, Mode, Sql, Table, Topics};
 
 use super::create;
 use super::follow;
 use super::merge::merge;
 use super::replace::replace;
 use super::retention;
+use super::route::route;
 
 /// The longest identifier: PostgreSQL cuts at 63 bytes, MySQL and MariaDB refuse more than 64 characters.
 const POSTGRES_IDENTIFIER: usize = 63;
 const MYSQL_IDENTIFIER: usize = 64;
 
-/// Tidegate's own tables.
-const OURS: [&str; 6] = [
-    "tidegate_positions",
-    "tidegate_gaps",
-    "tidegate_dead_letters",
-    "tidegate_watermarks",
-    "tidegate_audit",
-    "tidegate_meta",
-];
-
 pub fn tables(
     given: &Given<Vec<Given<RawTable>>>,
+    topics: Option<&Topics>,
     database: Option<Database>,
     delivery: Delivery,
     problems: &mut Problems,
@@ -46,9 +39,27 @@ pub fn tables(
         }
     }
     let mut checked: Vec<Option<Table>> =
-        given.value.iter().map(|raw| table(&raw.value, &raw.place, database, delivery, problems)).collect();
+        given.value.iter().map(|raw| table(&raw.value, &raw.place, topics, database, delivery, problems)).collect();
     follow::tables(&given.value, &mut checked, problems);
-    checked.into_iter().collect()
+    let tables: Vec<Table> = checked.into_iter().collect::<Option<_>>()?;
+    routes_are_apart(&tables, problems);
+    Some(tables)
+}
+
+/// Two sections may not name one table.
+fn routes_are_apart(tables: &[Table], problems: &mut Problems) {
+    let fixed = tables.iter().filter(|table| table.route.is_none()).map(|table| table.name.clone());
+    let mut seen: BTreeSet<String> = fixed.collect();
+    for route in tables.iter().filter_map(|table| table.route.as_ref()) {
+        for name in route.known().iter().map(|name| route.full_name(name)) {
+            if seen.contains(&name) {
+                let what = format!("the table {name} is written by two [[table]]");
+                let cure = "name it once: two writers of one table would undo each other";
+                problems.push(Problem::new(&route.place, Rule::Contradiction, what, cure));
+            }
+            seen.insert(name);
+        }
+    }
 }
 
 /// Without a database there are no tables.
@@ -64,6 +75,7 @@ pub fn none(setting: &Setting<Vec<Given<RawTable>>>, problems: &mut Problems) ->
 fn table(
     raw: &RawTable,
     section: &Place,
+    topics: Option<&Topics>,
     database: Option<Database>,
     delivery: Delivery,
     problems: &mut Problems,
@@ -92,8 +104,10 @@ fn table(
     let replace = replace(raw, mode, key.as_deref().unwrap_or_default(), deletes.as_ref(), database, problems);
     let create = create::create(raw, mode, problems);
     let retention = retention::retention(raw, database, problems);
+    let route = route(raw, mode, topics, database, problems);
     Some(Table {
         name: name?,
+        route: route?,
         mode,
         key: key?,
         deletes: deletes?,
@@ -112,9 +126,8 @@ fn table(
 fn name(given: &Given<String>, database: Option<Database>, problems: &mut Problems) -> Option<String> {
     let name = &given.value;
     if name.contains(['{', '}']) {
-        let what = format!("this version does not have table names with {{..}} yet: {}", given.shown());
-        problems.push(Problem::new(&given.place, Rule::NotYet, what, "write a pipeline file per table"));
-        return None;
+        // What is wrong with it is told with `tables`.
+        return Some(name.clone());
     }
     let parts: Vec<&str> = name.split('.').collect();
     let fault = match parts.len() {
@@ -126,8 +139,7 @@ fn name(given: &Given<String>, database: Option<Database>, problems: &mut Proble
         problems.push(Problem::new(&given.place, Rule::Value, what, cure));
         return None;
     }
-    let last = parts.last().map(|part| part.to_lowercase()).unwrap_or_default();
-    if OURS.contains(&last.as_str()) {
+    if parts.last().is_some_and(|last| is_ours(last)) {
         let what = format!("the table {} is Tidegate's own", given.shown());
         problems.push(Problem::new(&given.place, Rule::Contradiction, what, "write into a table of yours"));
         return None;

@@ -8,6 +8,7 @@ use crate::write::{mysql, postgres, sqlite};
 fn table(mode: Mode, key: &[&str]) -> Table {
     Table {
         name: "shop.orders".to_owned(),
+        route: None,
         mode,
         key: key.iter().map(ToString::to_string).collect(),
         deletes: Deletes::Ignore,

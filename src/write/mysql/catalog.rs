@@ -71,6 +71,14 @@ impl MySqlSession {
         Ok(Some(CatalogTable { schema: Some(schema.clone()), name: name.clone(), columns, unique, unusable_unique }))
     }
 
+    pub(super) async fn find_names(&mut self, schema: Option<&str>) -> Result<Vec<String>, WriteError> {
+        const SQL: &str = "SELECT CAST(table_name AS CHAR) FROM information_schema.tables \
+                           WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY 1";
+        let schema = schema.unwrap_or(&self.database).to_owned();
+        let rows = sqlx::query(SQL).bind(schema).fetch_all(&mut self.connection).await.map_err(write_error)?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, Error>>().map_err(write_error)
+    }
+
     pub(super) async fn find_indexes(&mut self, table: &CatalogTable) -> Result<Vec<Index>, WriteError> {
         let rows = self.query(INDEXES, table.schema.as_deref().unwrap_or_default(), &table.name).await?;
         let mut indexes: Vec<Index> = Vec::new();

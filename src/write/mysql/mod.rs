@@ -110,6 +110,10 @@ impl Session for MySqlSession {
         self.create_table_of(draft).await
     }
 
+    async fn table_names(&mut self, schema: Option<&str>) -> Result<Vec<String>, WriteError> {
+        self.find_names(schema).await
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         self.check_table(plan).await
     }

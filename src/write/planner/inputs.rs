@@ -88,13 +88,14 @@ impl<'a> Inputs<'a> {
 
     /// A declared column that no table writes is a mistake. (Where there is SQL the declarations describe the input, of
     /// which a statement takes what it needs.)
-    pub fn check_all_used(&self, catalog: &[Option<CatalogTable>], problems: &mut Vec<String>) {
+    pub fn check_all_used(&self, catalog: &[Option<CatalogTable>], in_names: &[&str], problems: &mut Vec<String>) {
         // A table that is not there may be the one that has them.
         let all_tables_known = catalog.iter().all(Option::is_some);
         for (declared, used) in self.declared.iter().zip(&self.uses) {
             let name = &declared.name;
             match used {
                 Use::Written => {}
+                Use::None if in_names.contains(&name.as_str()) => {}
                 Use::Refused(reason) => {
                     problems.push(format!("[source.columns] {name}: {reason}; remove the line"));
                 }

@@ -20,7 +20,7 @@ mod types;
 
 use std::sync::Arc;
 
-use crate::config::{SourceColumn, Table};
+use crate::config::{Route, SourceColumn, Table};
 use crate::rows::{InputSchema, OutputColumn};
 use crate::types::ColumnType;
 
@@ -94,10 +94,13 @@ pub fn plan(request: Request<'_>) -> Result<Planned, Vec<String>> {
             None => Origin::Record(&mut inputs),
         };
         plans.push(TablePlanner::new(table, found, origin, &mut findings).plan());
-        targets.push(outputs.map(|outputs| outputs.into_targets(found, &mut findings)));
+        let in_name: Vec<&str> = table.route.iter().flat_map(Route::columns).collect();
+        targets.push(outputs.map(|outputs| outputs.into_targets(found, &in_name, &mut findings)));
     }
     if !other_readers && queries.iter().all(Option::is_none) {
-        inputs.check_all_used(catalog, &mut findings.problems);
+        let in_names: Vec<&str> =
+            tables.iter().filter_map(|table| table.route.as_ref()).flat_map(Route::columns).collect();
+        inputs.check_all_used(catalog, &in_names, &mut findings.problems);
     }
     if !findings.problems.is_empty() {
         return Err(findings.problems);

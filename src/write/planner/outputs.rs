@@ -56,8 +56,9 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// The types that the statement's columns must have, in their order; of no use where problems were found.
-    pub fn into_targets(self, table: &CatalogTable, findings: &mut Findings) -> Vec<ColumnType> {
+    /// The types that the statement's columns must have, in their order; of no use where problems were found. `in_name`:
+    /// the columns of the table's name.
+    pub fn into_targets(self, table: &CatalogTable, in_name: &[&str], findings: &mut Findings) -> Vec<ColumnType> {
         let mut targets = Vec::with_capacity(self.columns.len());
         for (output, used) in self.columns.iter().zip(self.uses) {
             let name = &output.name;
@@ -67,6 +68,11 @@ impl<'a> Outputs<'a> {
                     continue;
                 }
                 Use::Told => continue,
+                // It says which table, and the table need not have it.
+                Use::None if in_name.iter().any(|column| column.eq_ignore_ascii_case(name)) => {
+                    targets.push(output.ty.clone());
+                    continue;
+                }
                 Use::Refused(reason) => format!("`sql` gives {name}, but {reason}; take it out of the SELECT"),
                 Use::None if table.column(name).is_some() => {
                     format!("`sql` gives the column {name} twice, in names that differ in case alone: keep one")

@@ -222,6 +222,13 @@ fn needed_rights(plan: &TablePlan) -> Vec<(&'static str, &str)> {
     needed
 }
 
+/// Tables, without views; in the first schema of the search path where none is named.
+pub(super) async fn table_names(connection: &mut PgConnection, schema: Option<&str>) -> sqlx::Result<Vec<String>> {
+    const NAMES: &str = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND n.nspname = coalesce($1, current_schema()::text) ORDER BY 1";
+    sqlx::query_scalar(NAMES).bind(schema).fetch_all(connection).await
+}
+
 /// Every whole index with the columns that it is over, an expression as an empty name.
 pub(super) async fn indexes(connection: &mut PgConnection, table: &CatalogTable) -> sqlx::Result<Vec<Index>> {
     const INDEXES: &str = "SELECT c.relname::text, ARRAY(

@@ -97,6 +97,10 @@ impl Session for PostgresSession {
         create::create(&mut self.connection, draft).await
     }
 
+    async fn table_names(&mut self, schema: Option<&str>) -> Result<Vec<String>, WriteError> {
+        catalog::table_names(&mut self.connection, schema).await.map_err(write_error)
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::missing_rights(&mut self.connection, plan).await.map_err(write_error)
     }

@@ -124,6 +124,11 @@ fn usable_columns(parts: &[SqliteRow], partial: bool) -> Result<Option<Vec<usize
     Ok(Some(columns))
 }
 
+pub(super) async fn table_names(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
+    const SQL: &str = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name";
+    sqlx::query_scalar(SQL).fetch_all(connection).await
+}
+
 /// Every whole index with the columns that it is over, an expression as an empty name.
 pub(super) async fn indexes(
     connection: &mut SqliteConnection,

@@ -94,6 +94,10 @@ impl Session for SqliteSession {
         create::create(&mut self.connection, draft).await
     }
 
+    async fn table_names(&mut self, _schema: Option<&str>) -> Result<Vec<String>, WriteError> {
+        catalog::table_names(&mut self.connection).await.map_err(write_error)
+    }
+
     async fn inspect_table(&mut self, plan: &TablePlan) -> Result<Vec<String>, WriteError> {
         catalog::problems(&mut self.connection, plan).await
     }

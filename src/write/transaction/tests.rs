@@ -68,6 +68,9 @@ impl Session for Recorder {
         unreachable!("nobody looks at it")
     }
 
+    async fn table_names(&mut self, _: Option<&str>) -> Result<Vec<String>, WriteError> {
+        unreachable!()
+    }
     async fn inspect_table(&mut self, _: &TablePlan) -> Result<Vec<String>, WriteError> {
         unreachable!()
     }
@@ -170,8 +173,9 @@ async fn apply(plans: Vec<TablePlan>, rows: &Rows, in_order: bool) -> (Recorder,
         batch: BatchLimits::default(),
         state_schema: None,
     };
-    let tables: Vec<_> = (0..plans.len()).map(|table| TableRows { table, rows: rows.clone().into() }).collect();
-    let work = Work { sink, pipeline: "p".to_owned(), plans: plans.into() };
+    let tables: Vec<_> =
+        (0..plans.len()).map(|table| TableRows { table, name: None, rows: rows.clone().into() }).collect();
+    let work = Work { sink, pipeline: "p".to_owned(), plans: plans.into(), routes: None };
     let covered = Offsets::default();
     let batch = Batch {
         covered: &covered,
@@ -183,7 +187,7 @@ async fn apply(plans: Vec<TablePlan>, rows: &Rows, in_order: bool) -> (Recorder,
         in_order,
     };
     let mut session = Recorder::default();
-    let outcome = work.apply(&mut session, &batch).await;
+    let outcome = work.apply(&mut session, &batch, &vec![None; tables.len()]).await;
     (session, outcome)
 }
 

@@ -65,6 +65,7 @@ fn orders() -> CatalogTable {
 fn table(mode: Mode) -> Table {
     Table {
         name: "orders".to_owned(),
+        route: None,
         mode,
         key: Vec::new(),
         deletes: if matches!(mode, Mode::Upsert | Mode::Update) { Deletes::Hard } else { Deletes::Ignore },
