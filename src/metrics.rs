@@ -226,7 +226,7 @@ impl Appears {
             Self::Always => "always",
             Self::FirstBatch => "with the first batch",
             Self::FirstPartition => "with the first partition",
-            Self::FirstProfile => "with [profile] and its first batch",
+            Self::FirstProfile => "only with [profile]",
             Self::FirstHappening => "only when one happens",
         }
     }

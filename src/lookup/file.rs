@@ -39,6 +39,8 @@ pub fn header(path: &Path) -> Result<Vec<String>, String> {
 pub fn read(path: &Path, columns: &[&str], max_rows: usize) -> Result<(Vec<u64>, Vec<Texts>), String> {
     let names = header(path)?;
     let mut file = Csv::open(path)?;
+    // Else the library counts the lines from here on otherwise.
+    file.reader.headers().map(drop).map_err(|error| file.fault(&error))?;
     let index = |column: &&str| {
         let index = names.iter().position(|name| name == *column);
         index.ok_or_else(|| format!("{} has no column {column}", path.display()))
