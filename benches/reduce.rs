@@ -60,6 +60,7 @@ fn plan(key: &[usize], missing: Missing, version: Option<usize>) -> TablePlan {
         version,
         missing,
         replace: None,
+        retention: None,
         merge: Vec::new(),
     }
 }

@@ -77,6 +77,7 @@ fn transform(criterion: &mut Criterion) {
             replace: &[],
             inputs: &inputs,
             topics: &[],
+            lookups: &[],
             key_format,
             keys: &keys,
             follows: false,
