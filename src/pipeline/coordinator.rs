@@ -16,18 +16,17 @@ use crate::events;
 use crate::inbox::MemoryBudget;
 use crate::lease::Lease;
 use crate::offsets::TopicPartition;
-use crate::retry::{Backoff, Disposition};
+use crate::retry::Disposition;
 use crate::status::{State, Status};
-use crate::write::error::WriteError;
 use crate::write::{self, Prepared};
 
 use super::claims::{Claimer, Granted, Wanted};
 use super::identity::{self, Identities};
 use super::lane::{Lane, LaneContext, Report};
-use super::lookup_tables;
 use super::lookups::{self, Lookups};
 use super::outlet::{self, Outlet};
 use super::ownership::{self, Held};
+use super::preparing;
 use super::queries::Queries;
 use super::retention;
 use super::stages::Stages;
@@ -74,7 +73,7 @@ pub async fn run(setting: Setting) -> Result<bool, Failure> {
     let (event_sender, events) = mpsc::unbounded_channel();
     let options = ConsumerOptions { pipeline: setting.pipeline.name.clone(), prefetch_bytes: PREFETCH_BYTES };
     let status = setting.status.clone();
-    let Some(setting) = completed(setting).await? else {
+    let Some(setting) = preparing::completed(setting).await? else {
         status.enter(State::Stopped);
         return Ok(true);
     };
@@ -147,7 +146,12 @@ impl Coordinator {
     async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> Result<bool, Failure> {
         let (prepared_sender, mut prepared) = oneshot::channel();
         let pipeline = self.setting.pipeline.clone();
-        self.tasks.spawn(prepare(self.outlet.clone(), pipeline, self.setting.status.clone(), prepared_sender));
+        self.tasks.spawn(preparing::prepare(
+            self.outlet.clone(),
+            pipeline,
+            self.setting.status.clone(),
+            prepared_sender,
+        ));
         let (granted_sender, mut granted) = mpsc::unbounded_channel();
         self.tasks.spawn(self.claimer(granted_sender).run());
         let (others_sender, mut others) = mpsc::unbounded_channel();
@@ -502,69 +506,6 @@ async fn next_reclaim(reclaims: &[(Instant, TopicPartition)]) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// The columns of lookups that only the database knows, however long that takes. `None`: stopped meanwhile.
-async fn completed(mut setting: Setting) -> Result<Option<Setting>, Failure> {
-    const PART: &str = "database";
-    if !lookup_tables::is_incomplete(&setting.pipeline) {
-        return Ok(Some(setting));
-    }
-    let mut pipeline = Pipeline::clone(&setting.pipeline);
-    let mut backoff = Backoff::new();
-    let mut stop = setting.stop.clone();
-    loop {
-        let error = tokio::select! {
-            () = turned_true(&mut stop) => return Ok(None),
-            completed = lookup_tables::complete(&mut pipeline) => match completed {
-                Ok(Ok(())) => break,
-                Ok(Err(problems)) => return Err(Failure::Configuration(problems.to_string())),
-                Err(error) => error,
-            },
-        };
-        if error.disposition == Disposition::Block {
-            return Err(Failure::Configuration(error.to_string()));
-        }
-        setting.status.report(PART, error.disposition, error.to_string());
-        events::retry(setting.status.name(), "prepare", &error, backoff.attempts());
-        tokio::select! {
-            () = turned_true(&mut stop) => return Ok(None),
-            () = tokio::time::sleep(backoff.next_delay()) => {}
-        }
-    }
-    setting.status.clear(PART);
-    setting.pipeline = Arc::new(pipeline);
-    Ok(Some(setting))
-}
-
-/// Prepares the database, however long that takes. The first answer decides whether the configuration is wrong: later
-/// on the same refusal means that something changed under a running pipeline, which is waited out.
-async fn prepare(
-    outlet: Outlet,
-    pipeline: Arc<Pipeline>,
-    status: Arc<Status>,
-    prepared: oneshot::Sender<Result<Prepared, String>>,
-) {
-    let part = outlet.name();
-    let mut backoff = Backoff::new();
-    let outcome = loop {
-        let error: WriteError = match outlet.prepare(&pipeline).await {
-            Ok(prepared) => {
-                if status.clear(part) {
-                    events::recovered(status.name(), part);
-                }
-                break Ok(prepared);
-            }
-            Err(error) => error,
-        };
-        if error.disposition == Disposition::Block {
-            break Err(error.to_string());
-        }
-        status.report(part, error.disposition, error.to_string());
-        events::retry(status.name(), "prepare", &error, backoff.attempts());
-        tokio::time::sleep(backoff.next_delay()).await;
-    };
-    let _ = prepared.send(outcome);
 }
 
 /// Unique to this run, and telling to whoever reads `tidegate_positions`.

@@ -23,6 +23,7 @@ mod naming;
 mod outlet;
 mod ownership;
 pub mod positions;
+mod preparing;
 mod private;
 mod queries;
 mod rehearsal;
